@@ -1,0 +1,16 @@
+"""`python -m pipeline`, the same as the console script `pipeline`."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.cli import run_command
+
+
+def main() -> None:
+    """Ends the process with the command's exit code."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

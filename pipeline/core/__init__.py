@@ -1,0 +1,1 @@
+"""Shared ground: what every room may know. Knows no room itself."""

@@ -1,0 +1,282 @@
+"""The schema vocabulary: fitted features, as `preprocess` writes and the served graph applies them.
+
+A `FeatureSet` turns raw columns into two arrays, the only input a trained core sees:
+
+- `dense`, float32 `[rows, len(dense_names)]`: scaled numbers, indicators, cyclic parts;
+- `indices`, int32 `[rows, len(index_columns)]`: one small whole number per categorical thing.
+
+`core.encoding` computes them in pandas and NumPy, `core.encoder` in the TensorFlow graph; both
+read the constants fitted here and give the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.core.records import Split
+from pipeline.core.schema import config
+
+Dtype = Literal["float64", "string", "bool"]
+Task = Literal["binary", "multiclass", "regression"]
+CategoryEncoding = Literal["embedding", "one_hot"]
+DatePart = Literal["month", "day", "day_of_week", "day_of_year", "hour", "minute"]
+
+DATE_PART_PERIODS: dict[DatePart, tuple[int, int]] = {
+    "month": (1, 12),
+    "day": (1, 31),
+    "day_of_week": (0, 7),
+    "day_of_year": (1, 366),
+    "hour": (0, 24),
+    "minute": (0, 60),
+}
+"""First value and number of values of each part; Monday is day_of_week 0 (ISO 8601 less one)."""
+
+
+@config
+class Column:
+    """A raw column as the served signature takes it."""
+
+    name: str
+    """Name in the table and in the signature."""
+    dtype: Dtype
+    """float64: missing is NaN; string: missing is ''; bool: never missing.
+
+    Dates are strings in ISO 8601: `YYYY-MM-DD`, then optionally `THH:MM[:SS]` (or a blank for
+    the T) and `Z`. Whole-number codes are strings without a decimal point.
+    """
+
+
+@config
+class Label:
+    """What is predicted."""
+
+    column: str
+    """Raw column it comes from."""
+    task: Task
+    """Kind of prediction."""
+    classes: tuple[str, ...] = ()
+    """Class names by index; for binary: negative, positive; empty for regression."""
+    mean: float = 0.0
+    """Mean over the training split (regression): the core learns (label - mean) / scale."""
+    scale: float = 1.0
+    """Standard deviation over the training split (regression)."""
+
+
+@config
+class NumericFeature:
+    """A number: clip, log, impute, then scale to `dense`; or cut into buckets to `indices`.
+
+    dense: `(f(clip(x, low, high)) - center) / scale`, f the identity or `sign(x) log(1 + |x|)`;
+    a missing x gives `(impute - center) / scale`; with `indicator` a second dense column says 1
+    where x is missing, else 0.
+
+    indices (when `boundaries` is not empty): 0 for missing, else 1 + the number of boundaries
+    that are less than or equal to x; cardinality `len(boundaries) + 2`.
+    """
+
+    kind: Literal["numeric"] = "numeric"
+    """Discriminator."""
+    name: str
+    """Unique name of the feature."""
+    column: str
+    """Raw column it reads, of dtype float64."""
+    low: float | None = None
+    """Lower clip bound, in raw units."""
+    high: float | None = None
+    """Upper clip bound, in raw units."""
+    log: bool = False
+    """Whether the signed logarithm is taken."""
+    center: float = 0.0
+    """Subtracted after the logarithm."""
+    scale: float = Field(default=1.0, gt=0)
+    """Divided by after centering."""
+    impute: float = 0.0
+    """Stands for a missing value, after the logarithm and before centering."""
+    indicator: bool = False
+    """Whether missingness is a dense column of its own."""
+    boundaries: tuple[float, ...] = ()
+    """Strictly increasing bucket boundaries; empty for a dense feature."""
+    encoding: CategoryEncoding = "embedding"
+    """How models take the bucket index."""
+    dimension: int = Field(default=8, ge=1)
+    """Embedding width of the bucket index."""
+
+
+@config
+class CategoricalFeature:
+    """A word: index 0 for missing (''), 1 + i for vocabulary[i], then the out-of-vocabulary buckets.
+
+    A word outside the vocabulary falls into bucket `Fingerprint64(utf-8) mod oov_buckets`
+    (FarmHash, the function of `tf.strings.to_hash_bucket_fast`). Cardinality
+    `1 + len(vocabulary) + oov_buckets`.
+    """
+
+    kind: Literal["categorical"] = "categorical"
+    """Discriminator."""
+    name: str
+    """Unique name of the feature."""
+    column: str
+    """Raw column it reads, of dtype string."""
+    vocabulary: tuple[str, ...]
+    """Known words, most frequent first; empty for a purely hashed feature."""
+    oov_buckets: int = Field(default=1, ge=1)
+    """Buckets for unknown words."""
+    encoding: CategoryEncoding = "embedding"
+    """How models take the index."""
+    dimension: int = Field(default=8, ge=1)
+    """Embedding width."""
+
+
+@config
+class BooleanFeature:
+    """A truth value: dense 1 or 0 (0 where missing), with `indicator` a second dense column."""
+
+    kind: Literal["boolean"] = "boolean"
+    """Discriminator."""
+    name: str
+    """Unique name of the feature."""
+    column: str
+    """Raw column it reads: dtype bool, or float64 (1, 0, NaN) where training rows miss it."""
+    indicator: bool = False
+    """Whether missingness is a dense column of its own."""
+
+
+@config
+class DatetimeFeature:
+    """Calendar parts of a date: cyclic to `dense`, or one index each to `indices`.
+
+    cyclic: dense sin and cos of `2 pi (part - first) / period` for each part, 0 and 0 where
+    missing. Otherwise: index 0 for missing, else `1 + part - first`; cardinality `1 + period`.
+    """
+
+    kind: Literal["datetime"] = "datetime"
+    """Discriminator."""
+    name: str
+    """Unique name of the feature."""
+    column: str
+    """Raw column it reads, of dtype string, ISO 8601."""
+    parts: tuple[DatePart, ...]
+    """Which parts; see DATE_PART_PERIODS."""
+    cyclic: bool = True
+    """Whether parts become points on a circle."""
+    encoding: CategoryEncoding = "embedding"
+    """How models take the index of a part that is not cyclic."""
+    dimension: int = Field(default=4, ge=1)
+    """Embedding width of a part that is not cyclic."""
+
+
+@config
+class CrossFeature:
+    """A combination of index columns: mixed-radix number of the indices, modulo `buckets`.
+
+    The exact arithmetic: `code = 0; for each i: code = code * cardinality_i + index_i` in int64;
+    where the product of cardinalities is larger than `buckets`, `code` is first multiplied by
+    the odd constant 0x9E3779B97F4A7C15 (Fibonacci hashing, Knuth TAOCP 6.4) with wrap-around and
+    shifted right logically by 33 bits. Cardinality: the smaller of product and `buckets`.
+    """
+
+    kind: Literal["cross"] = "cross"
+    """Discriminator."""
+    name: str
+    """Unique name of the feature."""
+    of: tuple[str, ...] = Field(min_length=2)
+    """Names of index columns (see `FeatureSet.index_columns`) that stand before this feature."""
+    buckets: int = Field(ge=2)
+    """Upper bound of the cardinality."""
+    encoding: CategoryEncoding = "embedding"
+    """How models take the index."""
+    dimension: int = Field(default=8, ge=1)
+    """Embedding width."""
+
+
+Feature = Annotated[
+    NumericFeature | CategoricalFeature | BooleanFeature | DatetimeFeature | CrossFeature,
+    Field(discriminator="kind"),
+]
+
+
+@config
+class IndexColumn:
+    """One column of `indices`."""
+
+    name: str
+    """Feature name; for a datetime part `feature.part`."""
+    cardinality: int
+    """Indices run from 0 to cardinality - 1."""
+    encoding: CategoryEncoding
+    """How models take it."""
+    dimension: int
+    """Embedding width."""
+    crossed: bool
+    """Whether it is a cross: wide models give it a weight of its own, deep ones leave it out."""
+
+
+@config
+class FeatureSet:
+    """Everything fitted on the training split: the content of features.json."""
+
+    columns: tuple[Column, ...]
+    """Raw columns the served signature takes, in order."""
+    label: Label
+    """What is predicted."""
+    features: tuple[Feature, ...]
+    """In order; a cross stands after what it crosses."""
+    kept: tuple[str, ...] = ()
+    """Columns of the processed tables that are no features: ids, times, slices."""
+    rows: dict[Split, int]
+    """Rows of each split."""
+    class_counts: dict[str, int] = Field(default_factory=dict)
+    """Training rows of each class."""
+
+    @property
+    def dense_names(self) -> tuple[str, ...]:
+        """Names of the dense columns in order: feature, `feature.missing`, `feature.part.sin`."""
+        return tuple(name for feature in self.features for name in _dense_names(feature))
+
+    @property
+    def index_columns(self) -> tuple[IndexColumn, ...]:
+        """The index columns in order."""
+        columns: list[IndexColumn] = []
+        for feature in self.features:
+            columns += _index_columns(feature, {column.name: column for column in columns})
+        return tuple(columns)
+
+
+def _dense_names(feature: Feature) -> list[str]:
+    match feature:
+        case NumericFeature(boundaries=[]) | BooleanFeature():
+            missing = [f"{feature.name}.missing"] if feature.indicator else []
+            return [feature.name, *missing]
+        case DatetimeFeature(cyclic=True):
+            waves = ("sin", "cos")
+            return [f"{feature.name}.{part}.{wave}" for part in feature.parts for wave in waves]
+    return []
+
+
+def _index_columns(feature: Feature, known: dict[str, IndexColumn]) -> list[IndexColumn]:
+    match feature:
+        case NumericFeature(boundaries=[_, *_]):
+            sizes = {feature.name: len(feature.boundaries) + 2}
+        case CategoricalFeature():
+            sizes = {feature.name: 1 + len(feature.vocabulary) + feature.oov_buckets}
+        case DatetimeFeature(cyclic=False):
+            sizes = {f"{feature.name}.{p}": 1 + DATE_PART_PERIODS[p][1] for p in feature.parts}
+        case CrossFeature():
+            product = 1
+            for name in feature.of:
+                product *= known[name].cardinality
+            sizes = {feature.name: min(product, feature.buckets)}
+        case _:
+            return []
+    return [
+        IndexColumn(
+            name=name,
+            cardinality=size,
+            encoding=feature.encoding,
+            dimension=feature.dimension,
+            crossed=isinstance(feature, CrossFeature),
+        )
+        for name, size in sizes.items()
+    ]

@@ -1,0 +1,18 @@
+"""Room `evaluate`: how good the trained model is, and whether it may go on."""
+
+from pipeline.core import artifacts
+from pipeline.core.stage import Stage
+from pipeline.evaluate.config import EvaluateStageConfig
+
+STAGE = Stage(
+    name="evaluate",
+    does="measures the model against baselines and champion, and writes the verdict",
+    config=EvaluateStageConfig,
+    params={"evaluate": "evaluate", "name": "data.name"},
+    deps=(artifacts.PROCESSED, artifacts.TRAINED),
+    outs=(artifacts.EVALUATION_PLOTS, artifacts.VERDICT),
+    metrics=(artifacts.METRICS,),
+    heavy=True,
+)
+
+__all__ = ["STAGE"]

@@ -1,0 +1,130 @@
+"""What can be set about bringing in the table: where it is, how to read it, what joins it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.core.schema import config
+
+Format = Literal["auto", "csv", "tsv", "parquet", "jsonl"]
+Compression = Literal["auto", "none", "gzip", "bz2", "xz", "zip", "zstd"]
+
+
+@config
+class ReadConfig:
+    """How the bytes of a file become a table."""
+
+    format: Format = "auto"
+    """auto: by the ending of the name, before that of the compression."""
+    compression: Compression = "auto"
+    """auto: by the ending of the name (.gz, .bz2, .xz, .zip, .zst)."""
+    encoding: str = "utf-8"
+    """Encoding of CSV, TSV and JSONL text; a byte-order mark is skipped."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """Field delimiter of CSV; null: comma, for TSV tab."""
+    columns: tuple[str, ...] = ()
+    """Columns to read; empty: all."""
+    dtypes: dict[str, Literal["string", "int64", "float64", "bool"]] = Field(default_factory=dict)
+    """Types of columns whose guess is wrong, e.g. codes with leading zeros as string."""
+    missing: tuple[str, ...] = ()
+    """More words of CSV and TSV that mean a missing value, e.g. "?"."""
+    default_missing: bool = True
+    """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """Expected SHA-256 of the file; null: not checked."""
+
+
+@config
+class PackageSource(ReadConfig):
+    """A file that lies in an installed Python package; the package is not imported."""
+
+    kind: Literal["package"]
+    """Discriminator."""
+    package: str = Field(min_length=1)
+    """Import name of the package."""
+    path: str = Field(min_length=1)
+    """The file, relative to the package's folder and inside it."""
+
+
+@config
+class FileSource(ReadConfig):
+    """A local file, or a remote one that fsspec can open (s3://, gs://, https://, ...)."""
+
+    kind: Literal["file"]
+    """Discriminator."""
+    path: str = Field(min_length=1)
+    """Path relative to the project folder, absolute path, or URL."""
+
+
+@config
+class SqlSource:
+    """The rows of a query."""
+
+    kind: Literal["sql"]
+    """Discriminator."""
+    url_env: str | None = None
+    """Environment variable that holds the SQLAlchemy URL; URLs with passwords belong there."""
+    url: str | None = None
+    """SQLAlchemy URL without credentials, e.g. sqlite:///data/local/shop.db."""
+    query: str = Field(min_length=1)
+    """SELECT statement; give it an ORDER BY, so that the same data gives the same table."""
+
+    def __post_init__(self) -> None:
+        """Refuses no address, two addresses, and passwords in a file that git tracks."""
+        if (self.url is None) == (self.url_env is None):
+            raise ValueError("either url_env or url")
+        if self.url is not None and "@" in self.url:
+            raise ValueError("no credentials in url; put the URL into a variable named by url_env")
+
+
+Source = Annotated[PackageSource | FileSource | SqlSource, Field(discriminator="kind")]
+"""Where a table comes from."""
+
+
+@config
+class JoinConfig:
+    """A left join: every row of the main table stays once, with the partner's columns or none."""
+
+    source: Source
+    """The table joined."""
+    key: tuple[str, ...] = ()
+    """Key columns that have the same name in both tables."""
+    left_key: tuple[str, ...] = ()
+    """Key columns of the main table, where names differ."""
+    right_key: tuple[str, ...] = ()
+    """Key columns of the joined table, in the order of `left_key`."""
+    columns: tuple[str, ...] = ()
+    """Columns to bring; empty: all but the key."""
+    prefix: str = ""
+    """Stands before the name of each column brought, e.g. plane_ makes plane_year of year."""
+    warn_below: float = Field(default=0.5, ge=0, le=1)
+    """A warning is given when a smaller share of rows finds a partner, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuses a key that is missing or spelt twice."""
+        if bool(self.key) == bool(self.left_key):
+            raise ValueError("either key, or left_key with right_key")
+        if len(self.left_key) != len(self.right_key):
+            raise ValueError("left_key and right_key of the same length")
+
+
+@config
+class IngestConfig:
+    """What is the same for every data set."""
+
+    sample_rows: int | None = Field(ge=1)
+    """Rows of the main table taken at random, in their order; null: all."""
+    seed: int = Field(ge=0)
+    """Seed of the sample."""
+
+
+@dataclass(frozen=True)
+class IngestStageConfig:
+    """The sections of params.yaml this stage reads."""
+
+    source: Source
+    joins: dict[str, JoinConfig]
+    ingest: IngestConfig

@@ -1,0 +1,1 @@
+"""Order, plan, warm process, summary: what turns rooms into a pipeline."""

@@ -1,0 +1,115 @@
+"""`pipeline run`: records the overrides, lets DVC reproduce what changed, sums it up."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.compose.compose import compose, validate
+from pipeline.compose.overrides import record_overrides
+from pipeline.compose.stage import write_params
+from pipeline.core import tracking
+from pipeline.core.artifacts import STATE
+from pipeline.core.console import say
+from pipeline.core.errors import PipelineError
+from pipeline.core.publishing import exclusive
+from pipeline.runner.execute import EXIT_INTERRUPTED, stage_state
+from pipeline.runner.host import flush_in_warm_process, warm_process
+from pipeline.runner.plan import StagePlan, Status, dvc_environment, make_plan
+from pipeline.runner.stages import CONFIGURED, STAGES
+from pipeline.runner.summary import print_summary
+
+
+def plan_run(root: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], list[StagePlan]]:
+    """Composes and compares; runs and writes nothing.
+
+    Returns:
+        The composed config and one plan per stage, in order.
+
+    Raises:
+        ConfigError: An override or a config file is wrong.
+    """
+    status = Status(root)  # works while Hydra composes
+    try:
+        params = compose(root, overrides)
+        validate(params, CONFIGURED)
+    except BaseException:
+        status.discard()
+        raise
+    return params, make_plan(root, STAGES, params, status.read())
+
+
+def run(root: Path, overrides: Sequence[str]) -> int:
+    """Reproduces what changed since the last run; returns the exit code of the command line.
+
+    Raises:
+        BusyError: Another `pipeline run` works in the same project.
+        ConfigError: An override or a config file is wrong; nothing was written.
+    """
+    started = time.monotonic()
+    with exclusive(root / STATE / "locks" / "run.lock", "this project's pipeline"):
+        params, plans = plan_run(root, overrides)
+        record_overrides(root, overrides)
+        write_params(root, params, overrides)
+        if not any(plan.run for plan in plans):
+            print_summary(root, plans, time.monotonic() - started)
+            return 0
+        return _reproduce(root, params, plans, started)
+
+
+def _reproduce(
+    root: Path, params: Mapping[str, Any], plans: Sequence[StagePlan], started: float
+) -> int:
+    for plan in plans:
+        if plan.run:
+            say(f"{plan.stage}: {'; '.join(plan.reasons)}")
+    begun = time.time()
+    identity = tracking.open_run(root, params)
+    heavy = {stage.name for stage in STAGES if stage.heavy}
+    warm: contextlib.AbstractContextManager[dict[str, str]] = (
+        warm_process(root)
+        if any(plan.run and plan.stage in heavy for plan in plans)
+        else contextlib.nullcontext({})
+    )
+    with warm as environment:
+        code = _dvc_repro(root, {**environment, tracking.RUN_VARIABLE: identity.key})
+        tracking.finish_run(root, identity, code == 0)
+        if environment:
+            flush_in_warm_process(environment)
+    code = _exit_code(root, begun, code)
+    print_summary(root, plans, time.monotonic() - started, begun)
+    return code
+
+
+def _dvc_repro(root: Path, environment: Mapping[str, str]) -> int:
+    """Runs `dvc repro`; on Ctrl-C waits for it, since DVC and its stage get the signal too."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "--quiet"],
+        cwd=root,
+        env={**dvc_environment(), **environment},
+    )
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def _exit_code(root: Path, begun: float, dvc_code: int) -> int:
+    """DVC knows only "failed"; the stage that ended the run knows why."""
+    if dvc_code == 0:
+        return 0
+    codes = []
+    for stage in STAGES:
+        with contextlib.suppress(PipelineError):
+            state = stage_state(root, stage.name).read()
+            if state.started_at >= begun and state.exit_code:
+                codes.append(state.exit_code)
+    if codes:
+        return codes[0]
+    return EXIT_INTERRUPTED if dvc_code in {130, 255, -2} else 1

@@ -1,0 +1,110 @@
+"""The end of a run for people: what ran, what was cached and why, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.core.artifacts import Artifacts, read_json
+from pipeline.core.console import say
+from pipeline.core.errors import PipelineError
+from pipeline.runner.execute import StageState, stage_state
+from pipeline.runner.plan import StagePlan
+
+_HEADLINES = ("auc", "pr_auc", "accuracy", "macro_f1", "log_loss", "rmse", "mae", "r2")
+"""Test metrics worth a line, where the task has them."""
+
+
+def print_summary(
+    root: Path, plans: Sequence[StagePlan], seconds: float, begun: float | None = None
+) -> None:
+    """Prints the table of stages and what stands now.
+
+    Args:
+        root: The project.
+        plans: What was to run, and why.
+        seconds: Wall time of the whole command.
+        begun: Start of the run, seconds since the epoch; None where nothing had to run.
+    """
+    table = Table(box=None, pad_edge=False)
+    for heading in ("stage", "state", "seconds", "why"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for plan in plans:
+        state = _state_since(root, plan.stage, begun)
+        reasons = "; ".join(plan.reasons) or "nothing it reads changed"
+        if state is None:
+            table.add_row(plan.stage, "cached", "", _why_cached(plan))
+        else:
+            table.add_row(plan.stage, state.state, f"{state.seconds:.1f}", reasons)
+    Console().print(table)
+    for line in outcome(root):
+        say(line)
+    say(f"{seconds:.1f} s in all")
+
+
+def _state_since(root: Path, name: str, begun: float | None) -> StageState | None:
+    if begun is None:
+        return None
+    try:
+        state = stage_state(root, name).read()
+    except PipelineError:
+        return None
+    return state if state.started_at >= begun else None
+
+
+def _why_cached(plan: StagePlan) -> str:
+    if plan.run:
+        return "what it reads came out the same, or the run ended before"
+    return "nothing it reads changed"
+
+
+def outcome(root: Path) -> list[str]:
+    """One line each on the metrics, the verdict, the registry and the export that stand now."""
+    lines: list[str] = []
+    artifacts = Artifacts(root)
+    for describe in (_metrics_line, _verdict_line, _registry_line, _export_line):
+        try:
+            lines.append(describe(artifacts))
+        except PipelineError:
+            continue  # not made yet
+    return lines
+
+
+def _metrics_line(artifacts: Artifacts) -> str:
+    test: dict[str, Any] = read_json(artifacts.metrics).get("test", {})
+    shown = [f"{name} {test[name]:.4f}{_interval(test, name)}" for name in _HEADLINES if name in test]
+    return "test:       " + ", ".join(shown)
+
+
+def _interval(test: dict[str, Any], name: str) -> str:
+    low, high = test.get(f"{name}_low"), test.get(f"{name}_high")
+    return f" [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
+
+
+def _verdict_line(artifacts: Artifacts) -> str:
+    verdict = artifacts.verdict.read()
+    passed = sum(check.passed for check in verdict.checks)
+    reasons = "".join(f"\n            {reason}" for reason in verdict.reasons)
+    return f"verdict:    {verdict.verdict}, {passed} of {len(verdict.checks)} checks passed{reasons}"
+
+
+def _registry_line(artifacts: Artifacts) -> str:
+    registration = artifacts.registration.read()
+    if registration.version is None:
+        return "registry:   nothing registered (a DVC experiment)"
+    alias = f" ({registration.alias})" if registration.alias else ""
+    return f"registry:   {registration.name} version {registration.version}{alias}"
+
+
+def _export_line(artifacts: Artifacts) -> str:
+    export = artifacts.export.read()
+    where = f"{artifacts.serving.relative_to(artifacts.root)}/{export.name}/{export.version}"
+    return (
+        f"exported:   {where if export.version else 'nothing published'},"
+        f" {export.bytes / 1e6:.2f} MB, largest difference to the trained model"
+        f" {export.largest_difference:.1e} over {export.rows_compared} rows"
+    )

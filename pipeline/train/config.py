@@ -1,0 +1,114 @@
+"""What `train` can be told: the sections `train`, `model` and `strategy` of params.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.core.schema import config
+from pipeline.train.models import ModelConfig, require_allowed
+
+
+@config
+class OptimizerConfig:
+    """The optimiser and the numbers it takes; numbers it has no use for are ignored."""
+
+    name: Literal["adam", "adamw", "nadam", "sgd", "rmsprop", "adagrad", "lion"]
+    """Which optimiser."""
+    learning_rate: float = Field(gt=0)
+    """Highest step size; the schedule moves below it."""
+    weight_decay: float = Field(ge=0)
+    """Decoupled weight decay per step, times the learning rate (all optimisers); 0 is none."""
+    momentum: float = Field(ge=0, lt=1)
+    """Share of the last step kept (sgd, rmsprop)."""
+    beta_1: float = Field(ge=0, lt=1)
+    """Decay of the gradient's running mean (adam, adamw, nadam, lion)."""
+    beta_2: float = Field(ge=0, lt=1)
+    """Decay of the running mean of squares (adam, adamw, nadam, lion; rho of rmsprop)."""
+    epsilon: float = Field(gt=0)
+    """Keeps a division finite (adam, adamw, nadam, rmsprop, adagrad)."""
+    clip_norm: float | None = Field(gt=0)
+    """Longest allowed gradient, all weights together (global norm); null does not clip."""
+
+
+@config
+class ScheduleConfig:
+    """How the learning rate moves from the first step to the last."""
+
+    name: Literal["constant", "cosine", "exponential"]
+    """Its shape after the warm-up."""
+    warmup_fraction: float = Field(ge=0, lt=1)
+    """Share of all steps in which it rises in a straight line from 0."""
+    final_fraction: float = Field(gt=0, le=1)
+    """Where it ends, as a share of optimizer.learning_rate (cosine, exponential)."""
+
+
+@config
+class EarlyStoppingConfig:
+    """When to stop before `epochs`, and which weights to keep."""
+
+    monitor: Literal["val_loss", "val_auc", "val_accuracy", "val_mae", "val_rmse"]
+    """What is watched: val_auc and val_accuracy for classes, val_mae and val_rmse for numbers."""
+    patience: int | None = Field(ge=1)
+    """Epochs without a better value before training stops; null never stops early."""
+    min_delta: float = Field(ge=0)
+    """What counts as better: by more than this, in the metric's unit."""
+    restore_best: bool
+    """Whether the weights of the best epoch are kept instead of the last one's."""
+
+
+@config
+class TrainConfig:
+    """How a model is trained, whatever model it is."""
+
+    epochs: int = Field(ge=1)
+    """Passes over the training split at most."""
+    global_batch_size: int = Field(ge=1)
+    """Rows per step, over all replicas together; no more than the training split has."""
+    seed: int = Field(ge=0, lt=2**31)
+    """Decides initial weights, row order and dropout."""
+    deterministic: bool
+    """Whether two runs must give bit-identical weights, even where that is slower."""
+    steps_per_execution: int = Field(ge=1)
+    """Steps run in one call into TensorFlow; more is faster and shows progress less often."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    """What layers compute in; weights are float32 in each case."""
+    optimizer: OptimizerConfig
+    """The optimiser."""
+    schedule: ScheduleConfig
+    """The learning rate over time."""
+    early_stopping: EarlyStoppingConfig
+    """When to stop, what to keep."""
+    class_weights: Literal["none", "balanced"] | dict[str, float]
+    """Weight of each class in the loss: none, balanced (rows / (classes * class rows)) or by name."""
+    label_smoothing: float = Field(ge=0, lt=1)
+    """Share of each label given evenly to all classes (binary, multiclass)."""
+    regression_loss: Literal["squared", "absolute", "huber"]
+    """Loss of a regression, on the standardised label."""
+    tensorboard: bool
+    """Whether curves are written under .pipeline/tensorboard for `tensorboard --logdir`."""
+    allowed_targets: tuple[str, ...]
+    """Modules, or parents of modules, that `model._target_` may name: importing one runs it."""
+
+
+@config
+class StrategyConfig:
+    """Where the steps are computed."""
+
+    name: Literal["one_device"]
+    """one_device: one process, on the first GPU where there is one, else on the CPU."""
+
+
+@dataclass(frozen=True)
+class TrainStageConfig:
+    """Everything the stage reads from params.yaml."""
+
+    train: TrainConfig
+    model: ModelConfig
+    strategy: StrategyConfig
+
+    def __post_init__(self) -> None:
+        """Refuses a user's builder that is not allowed, before anything is imported."""
+        require_allowed(self.model, self.train.allowed_targets)
