@@ -223,9 +223,7 @@ _REASON: Option = (
     {"default": "", "metavar": "TEXT", "help": "why; kept in the history"},
 )
 
-COMMANDS: dict[
-    str, tuple[str, Callable[[argparse.Namespace], int], tuple[Option, ...]]
-] = {
+COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], tuple[Option, ...]]] = {
     "run": ("record the overrides, then reproduce what changed", _run, (_OVERRIDES,)),
     "plan": ("say what would run and exactly why; run nothing", _plan, (_OVERRIDES, _JSON)),
     "stage": (
@@ -241,7 +239,10 @@ COMMANDS: dict[
             (("--markdown",), {"action": "store_true", "help": "a report for a CI job summary"}),
             (
                 ("--base",),
-                {"metavar": "REV", "help": "with --markdown: compare metrics with this git revision"},
+                {
+                    "metavar": "REV",
+                    "help": "with --markdown: compare metrics with this git revision",
+                },
             ),
         ),
     ),
@@ -275,7 +276,11 @@ COMMANDS: dict[
         (
             (
                 ("--input",),
-                {"required": True, "metavar": "FILE|-", "help": "CSV, JSONL or Parquet; - reads CSV"},
+                {
+                    "required": True,
+                    "metavar": "FILE|-",
+                    "help": "CSV, JSONL or Parquet; - reads CSV",
+                },
             ),
             (("--url",), {"metavar": "URL", "help": "http://, https:// or grpc:// host:port"}),
             (("--model",), {"metavar": "NAME", "help": "default: the exported model"}),

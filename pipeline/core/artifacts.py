@@ -50,6 +50,8 @@ REGISTRATION = "models/registered/registration.json"
 EXPORT_RECORD = "models/exported/export.json"
 SERVING = "models/serving"
 SERVING_CONFIG = "models/models.config"
+PROMOTIONS = "models/history.jsonl"
+"""Append-only log of who made which version the champion, when and why; kept by git."""
 STATE = ".pipeline"
 """Locks, journals, logs and checkpoints: local to this machine, ignored by git."""
 
@@ -214,6 +216,11 @@ class Artifacts:
     def serving_config(self) -> Path:
         """TensorFlow Serving's model_config_list in protobuf text format, with labels."""
         return self.root / SERVING_CONFIG
+
+    @property
+    def promotions(self) -> Path:
+        """One JSON line for each change of the champion (see `promotions`)."""
+        return self.root / PROMOTIONS
 
 
 def require(path: Path) -> None:

@@ -62,7 +62,7 @@ class ConfigError(UsageError):
     """A config key, group, type or range is wrong."""
 
 
-class GateRefused(PipelineError):
+class GateRefused(PipelineError):  # noqa: N818  a refusal is no error
     """The model did not meet its thresholds, or has no passing verdict."""
 
     exit_code = 3

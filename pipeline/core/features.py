@@ -23,6 +23,18 @@ Task = Literal["binary", "multiclass", "regression"]
 CategoryEncoding = Literal["embedding", "one_hot"]
 DatePart = Literal["month", "day", "day_of_week", "day_of_year", "hour", "minute"]
 
+TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
+"""Words that mean true where a column does not name its own."""
+FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
+"""Words that mean false where a column does not name its own."""
+
+DENSE_LIMIT = 1e6
+"""Dense numbers are held within plus and minus this, so that no served row overflows the core.
+
+A standardised training value never comes near: among n rows none is farther than sqrt(n - 1)
+standard deviations from the mean (Samuelson, "How Deviant Can You Be?", JASA 63, 1968).
+"""
+
 DATE_PART_PERIODS: dict[DatePart, tuple[int, int]] = {
     "month": (1, 12),
     "day": (1, 31),
@@ -41,11 +53,17 @@ class Column:
     name: str
     """Name in the table and in the signature."""
     dtype: Dtype
-    """float64: missing is NaN; string: missing is ''; bool: never missing.
+    """float64: missing is NaN (infinities count as missing); string: missing is ''; bool: never.
 
-    Dates are strings in ISO 8601: `YYYY-MM-DD`, then optionally `THH:MM[:SS]` (or a blank for
-    the T) and `Z`. Whole-number codes are strings without a decimal point.
+    Dates are strings in ISO 8601, see `DatetimeFeature`. Whole-number codes are strings without
+    a decimal point.
     """
+    format: str | None = None
+    """strptime format of odd date text in files; served rows carry ISO 8601 all the same."""
+    true_values: tuple[str, ...] = TRUE_WORDS
+    """Words in files that mean 1, lower case."""
+    false_values: tuple[str, ...] = FALSE_WORDS
+    """Words in files that mean 0, lower case."""
 
 
 @config
@@ -68,12 +86,14 @@ class Label:
 class NumericFeature:
     """A number: clip, log, impute, then scale to `dense`; or cut into buckets to `indices`.
 
-    dense: `(f(clip(x, low, high)) - center) / scale`, f the identity or `sign(x) log(1 + |x|)`;
-    a missing x gives `(impute - center) / scale`; with `indicator` a second dense column says 1
-    where x is missing, else 0.
+    dense: `(f(clip(x, low, high)) - center) / scale`, f the identity or `sign(x) log(1 + |x|)`,
+    held within plus and minus `DENSE_LIMIT`; a missing x gives `(impute - center) / scale`; with
+    `indicator` a second dense column says 1 where x is missing, else 0. NaN and the infinities
+    are missing. All in float64, rounded to float32 at the end.
 
     indices (when `boundaries` is not empty): 0 for missing, else 1 + the number of boundaries
-    that are less than or equal to x; cardinality `len(boundaries) + 2`.
+    that are less than or equal to x (as it came: no clip, no logarithm); cardinality
+    `len(boundaries) + 2`.
     """
 
     kind: Literal["numeric"] = "numeric"
@@ -106,7 +126,7 @@ class NumericFeature:
 
 @config
 class CategoricalFeature:
-    """A word: index 0 for missing (''), 1 + i for vocabulary[i], then the out-of-vocabulary buckets.
+    """A word: index 0 for missing (''), 1 + i for vocabulary[i], then out-of-vocabulary buckets.
 
     A word outside the vocabulary falls into bucket `Fingerprint64(utf-8) mod oov_buckets`
     (FarmHash, the function of `tf.strings.to_hash_bucket_fast`). Cardinality
@@ -138,7 +158,7 @@ class BooleanFeature:
     name: str
     """Unique name of the feature."""
     column: str
-    """Raw column it reads: dtype bool, or float64 (1, 0, NaN) where training rows miss it."""
+    """Raw column it reads: dtype bool, or float64 (0 is false, NaN is missing, all else true)."""
     indicator: bool = False
     """Whether missingness is a dense column of its own."""
 
@@ -146,6 +166,11 @@ class BooleanFeature:
 @config
 class DatetimeFeature:
     """Calendar parts of a date: cyclic to `dense`, or one index each to `indices`.
+
+    A date is `YYYY-MM-DD`, alone (midnight) or followed by `T` or a blank and `HH:MM`; what comes
+    after the minutes (seconds, fraction, `Z`, offset) is not read: parts are those of the clock
+    as written. Gregorian calendar, also before 1582. Anything else, and days that do not exist
+    such as 30 February, count as missing.
 
     cyclic: dense sin and cos of `2 pi (part - first) / period` for each part, 0 and 0 where
     missing. Otherwise: index 0 for missing, else `1 + part - first`; cardinality `1 + period`.

@@ -16,15 +16,15 @@ the YAML, so a default is written in one place only.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from pydantic_core import ErrorDetails
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.mismatch import explain
 
 T = TypeVar("T")
 
@@ -40,8 +40,12 @@ def config(cls: type[T]) -> type[T]:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _cached_adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return _cached_adapter(kind)
 
 
 def build(kind: type[T], values: object, key: str = "") -> T:
@@ -56,12 +60,16 @@ def build(kind: type[T], values: object, key: str = "") -> T:
         ConfigError: A key is unknown, missing, of the wrong type or out of range; says which
             key, what came, what was expected, and the nearest known names.
     """
+    # JSON, because strict Python mode would refuse a list where a tuple is declared; `default=str`,
+    # because YAML readers make dates of what was meant as text.
+    text = json.dumps(values, default=str)
     try:
-        # JSON mode, because strict Python mode would refuse a list where a tuple is declared.
-        built: T = _adapter(kind).validate_json(json.dumps(values))
-        return built
+        built: T = _adapter(kind).validate_json(text)
     except ValidationError as error:
-        raise _explain(error, kind, key) from None
+        details = error.errors(include_url=False)
+    else:
+        return built
+    raise explain(details, schema(kind), key)
 
 
 def dump(value: object) -> Any:
@@ -69,40 +77,9 @@ def dump(value: object) -> Any:
     return _adapter(type(value)).dump_python(value, mode="json")
 
 
-def _explain(error: ValidationError, kind: object, key: str) -> ConfigError:
-    details = error.errors(include_url=False)
-    first = details[0]
-    path = _dotted(key, first)
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-        names = set(field_names(kind))
-        near = nearest(str(first["loc"][-1]), names)
-        return ConfigError(
-            f"unknown config key '{path}'{more}",
-            expected="one of " + ", ".join(sorted(names)) if len(names) < 40 else "",
-            remedy=f"did you mean {' or '.join(near)}?" if near else "remove it",
-        )
-    if first["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
-        return ConfigError(f"config key '{path}' is missing{more}", remedy=f"set {path}=VALUE")
-    came = json.dumps(first["input"], default=str)
-    return ConfigError(
-        f"config key '{path}' has the value {came[:200]}{more}",
-        expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
-        remedy=f"set {path} to such a value",
-    )
-
-
-def _dotted(key: str, detail: ErrorDetails) -> str:
-    parts = [str(part) for part in detail["loc"]]
-    return ".".join([key, *parts] if key else parts)
-
-
-def field_names(kind: object) -> Iterator[str]:
-    """Every field name of the config class `kind` and of the classes inside it."""
-    schema = _adapter(kind).json_schema()
-    yield from schema.get("properties", {})
-    for definition in schema.get("$defs", {}).values():
-        yield from definition.get("properties", {})
+def schema(kind: Any) -> dict[str, Any]:
+    """JSON schema of the config class `kind`: names, types, ranges and docstrings of its fields."""
+    return _adapter(kind).json_schema()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -84,7 +84,10 @@ class Stage:
         # One field at a time, so that messages carry the key as it stands in params.yaml.
         types = get_type_hints(self.config, include_extras=True)
         return self.config(
-            **{name: build(types[name], lookup(params, key), key) for name, key in self.params.items()}
+            **{
+                name: build(types[name], lookup(params, key), key)
+                for name, key in self.params.items()
+            }
         )
 
     def load(self) -> Run:

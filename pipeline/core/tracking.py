@@ -1,22 +1,50 @@
 """What a stage tells about itself, and the only door to MLflow.
 
-A stage writes to a `Journal`: one append-only JSONL file for each stage of a run. Writing costs
-nothing and needs no MLflow; `flush` (in a process that pays MLflow's import anyway) carries the
-journals into the MLflow store, once each.
+    run = open_run(root, params)               which run this process belongs to
+    journal = journal_for(root, run, "train")  where a stage tells its story
+    flush(root, tracking)                      carries the stories into MLflow
+    registry = open_registry(root, tracking)   versions and aliases of a model
+
+Journals cost nothing and need no MLflow. Only `flush`, `check_store`, `warm` and `open_registry`
+import it, which takes 2 to 3 s: a process that pays that anyway carries everybody's journals.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from pipeline.core.errors import PipelineError
 from pipeline.core.schema import config
+from pipeline.core.tracking_journal import Ending, Journal
+from pipeline.core.tracking_run import (
+    RUN_VARIABLE,
+    RunIdentity,
+    finish_run,
+    journal_for,
+    open_run,
+)
+
+if TYPE_CHECKING:
+    from pipeline.core.tracking_registry import Registry
+
+__all__ = [
+    "RUN_VARIABLE",
+    "Ending",
+    "Journal",
+    "RunIdentity",
+    "TrackingConfig",
+    "check_store",
+    "finish_run",
+    "flush",
+    "journal_for",
+    "open_registry",
+    "open_run",
+    "warm",
+]
 
 
 @config
@@ -24,35 +52,56 @@ class TrackingConfig:
     """Where runs and registered models are kept. Changing it reruns no stage."""
 
     kind: Literal["sqlite", "server"]
-    """`sqlite`: a database file in the project; `server`: MLFLOW_TRACKING_URI from the environment."""
+    """`sqlite`: mlflow.db in the project; `server`: MLFLOW_TRACKING_URI from the environment."""
     experiment: str = Field(min_length=1)
     """MLflow experiment that the runs go to."""
 
 
-@dataclass(frozen=True)
-class Journal:
-    """Append-only story of one stage in one run; safe to write from a dying process."""
+def flush(root: Path, tracking: TrackingConfig) -> bool:
+    """Carries every journal not yet told into MLflow, each record once.
 
-    path: Path
+    A store that cannot be used must not cost a trained model: it is a warning on standard error,
+    the journals stay, and the next flush carries them.
 
-    def params(self, values: Mapping[str, object]) -> None:
-        """Flat params; shown in MLflow as text."""
-        self._append("params", {key: str(value) for key, value in values.items()})
+    Returns:
+        Whether MLflow knows everything now.
+    """
+    from pipeline.core.tracking_flush import carry
 
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Numbers at a step, for curves."""
-        self._append("metrics", {"values": dict(values), "step": step})
+    try:
+        carry(root, tracking)
+    except (PipelineError, OSError) as error:
+        print(f"warning: MLflow was not told; kept for the next run\n{error}", file=sys.stderr)
+        return False
+    return True
 
-    def tags(self, values: Mapping[str, str]) -> None:
-        """Facts to search by."""
-        self._append("tags", dict(values))
 
-    def artifact(self, path: Path, folder: str = "") -> None:
-        """A file to attach under `folder`; read when flushed."""
-        self._append("artifact", {"path": str(path), "folder": folder})
+def check_store(root: Path, tracking: TrackingConfig) -> str:
+    """Opens the store, makes a missing one, and says where it is.
 
-    def _append(self, kind: str, value: object) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"time_ms": int(time.time() * 1000), "kind": kind, "value": value})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    Raises:
+        ConfigError: `server` is chosen without MLFLOW_TRACKING_URI.
+        PipelineError: The store does not answer, is damaged, or was made by another MLflow.
+    """
+    from pipeline.core.tracking_store import open_store
+
+    return open_store(root, tracking).where
+
+
+def open_registry(root: Path, tracking: TrackingConfig) -> Registry:
+    """Opens the model registry of the store.
+
+    Raises:
+        ConfigError: `server` is chosen without MLFLOW_TRACKING_URI.
+        PipelineError: The store does not answer, is damaged, or was made by another MLflow.
+    """
+    from pipeline.core.tracking_registry import Registry
+    from pipeline.core.tracking_store import open_store
+
+    return Registry(open_store(root, tracking))
+
+
+def warm() -> None:
+    """Imports MLflow ahead of its first use, for a process that has time to spare."""
+    import pipeline.core.tracking_flush
+    import pipeline.core.tracking_registry  # noqa: F401

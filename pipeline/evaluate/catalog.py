@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pipeline.core.features import Task
 
 Best = Literal["high", "low", "zero"]
@@ -77,9 +80,9 @@ def of_task(task: Task) -> tuple[Metric, ...]:
     return tuple(metric for metric in _ALL if task in metric.tasks)
 
 
-def badness(name: str, value: float) -> float:
-    """`value` turned so that less is better, whatever the metric's own direction."""
+def badness(name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`values` of the metric `name`, turned so that less is better whatever its direction."""
     best = METRICS[name].best
     if best == "zero":
-        return abs(value)
-    return -value if best == "high" else value
+        return abs(values)
+    return -values if best == "high" else values

@@ -1,7 +1,8 @@
-"""Metrics of an order: area under the ROC curve, average precision, median; with row weights.
+"""Metrics of an order, with row weights: area under the ROC curve, average precision, median.
 
-The rows are sorted once. Each bootstrap resample is then a column of row counts in that order,
-and a metric of all resamples is a handful of cumulative sums, with no sorting again.
+Rows are sorted once. A bootstrap resample is then a vector of row counts, and each metric of it
+takes two cumulative sums, with no sorting again. Sums of products go through `einsum`, not `@`:
+for vectors a threaded BLAS costs more than it saves, and many times more on a busy machine.
 """
 
 from __future__ import annotations
@@ -10,77 +11,86 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 class Ranking:
-    """Rows of two classes in the order of their scores.
+    """Rows of two classes, from the highest score to the lowest.
 
     Args:
-        positive: bool `[rows]`, whether the row is of the positive class.
-        scores: float `[rows]`, higher for rows more likely to be positive.
+        positive: `[rows]`, whether the row is of the positive class.
+        scores: `[rows]`, higher for rows held more likely to be positive.
     """
 
-    def __init__(self, positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> None:
-        self.order = np.argsort(scores, kind="stable")
-        ranked = scores[self.order]
-        self._starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-        self._positive = positive[self.order].astype(np.float64)[:, None]
+    def __init__(self, positive: Bools, scores: npt.NDArray[np.floating]) -> None:
+        self._order = np.argsort(-scores, kind="stable")
+        ranked = scores[self._order]
+        # The last row of each run of equal scores.
+        self._ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
+        self._positive = positive[self._order].astype(np.float64)
 
-    def __call__(self, weights: Floats) -> tuple[Floats, Floats]:
-        """AUC and average precision under row weights.
+    def curve(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Weight of positive rows, and of all rows, at or above each distinct score.
+
+        Args:
+            weights: `[rows]`, in the order the rows were given.
+
+        Returns:
+            Two ascending arrays `[distinct scores]`, from the highest score down.
+        """
+        rows = weights[self._order]
+        hits = np.cumsum(rows * self._positive)[self._ends]
+        return hits, np.cumsum(rows)[self._ends]
+
+    def __call__(self, weights: Floats) -> tuple[float | None, float | None]:
+        """AUC and average precision when row i counts `weights[i]` times.
 
         AUC is the share of (positive, negative) pairs in which the positive row has the higher
         score, equal scores counting half (Hanley and McNeil, Radiology 143, 1982). Average
-        precision is the sum over distinct scores of precision times the step in recall
-        (scikit-learn's `average_precision_score`).
+        precision is the sum over distinct scores of precision times the step in recall, without
+        interpolation (scikit-learn's `average_precision_score`).
 
         Args:
-            weights: `[rows, resamples]`, how often each row counts, rows in their given order.
+            weights: `[rows]`, not negative, in the order the rows were given.
 
         Returns:
-            Two arrays `[resamples]`; NaN where a class has no weight.
+            AUC and average precision; None where one of the classes has no weight.
         """
-        ordered = weights[self.order]
-        hits = np.add.reduceat(ordered * self._positive, self._starts, axis=0)
-        misses = np.add.reduceat(ordered, self._starts, axis=0) - hits
-        all_hits, all_misses = hits.sum(axis=0), misses.sum(axis=0)
-        below = np.cumsum(misses, axis=0) - misses / 2
-        pairs = all_hits * all_misses
-        auc = _divide((hits * below).sum(axis=0), pairs)
-        hits_from = all_hits - np.cumsum(hits, axis=0) + hits
-        rows_from = hits_from + all_misses - np.cumsum(misses, axis=0) + misses
-        precision = np.divide(hits_from, rows_from, out=np.zeros_like(hits), where=rows_from > 0)
-        return auc, _divide((hits * precision).sum(axis=0), np.where(pairs > 0, all_hits, 0))
+        hits, rows = self.curve(weights)
+        positives, negatives = float(hits[-1]), float(rows[-1] - hits[-1])
+        if not positives * negatives:
+            return None, None
+        new_hits = np.diff(hits, prepend=0.0)
+        new_misses = np.diff(rows, prepend=0.0) - new_hits
+        won = float(np.einsum("i,i", new_misses, hits - new_hits / 2))
+        precision = hits / np.where(rows > 0, rows, 1.0)
+        precise = float(np.einsum("i,i", new_hits, precision))
+        return won / (positives * negatives), precise / positives
 
 
-def median(values: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """The order and the ordered values that `weighted_median` needs: float `[rows]`."""
-    order = np.argsort(values, kind="stable")
-    return order, values[order]
-
-
-def weighted_median(ordered: Floats, weights: Floats) -> Floats:
-    """The median of `ordered` when row i counts `weights[i]` times.
+class Quantiles:
+    """Numbers in ascending order.
 
     Args:
-        ordered: `[rows]`, ascending.
-        weights: `[rows, resamples]`, whole numbers, rows in the same order.
-
-    Returns:
-        `[resamples]`: the mean of the two middle values, as `numpy.median` of the repeated rows.
+        values: `[rows]`.
     """
-    reached = np.cumsum(weights, axis=0)
-    half = reached[-1] / 2
-    last = len(ordered) - 1
-    lower = np.minimum((reached < half).sum(axis=0), last)
-    upper = np.minimum((reached <= half).sum(axis=0), last)
-    return _where(half > 0, (ordered[lower] + ordered[upper]) / 2)
 
+    def __init__(self, values: Floats) -> None:
+        self._order = np.argsort(values, kind="stable")
+        self._ordered = values[self._order]
 
-def _divide(numerator: Floats, denominator: Floats) -> Floats:
-    undefined = np.full_like(numerator, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    def median(self, weights: Floats) -> float:
+        """The median when row i counts `weights[i]` times.
 
+        Args:
+            weights: `[rows]`, not negative, not all zero, in the order the rows were given.
 
-def _where(defined: npt.NDArray[np.bool_], values: Floats) -> Floats:
-    return np.where(defined, values, np.nan)
+        Returns:
+            The mean of the two middle values, as `numpy.median` of the repeated rows.
+        """
+        reached = np.cumsum(weights[self._order])
+        half = reached[-1] / 2
+        last = len(self._ordered) - 1
+        lower = min(int(np.searchsorted(reached, half, side="left")), last)
+        upper = min(int(np.searchsorted(reached, half, side="right")), last)
+        return float(self._ordered[lower] + self._ordered[upper]) / 2

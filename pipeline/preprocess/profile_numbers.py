@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from pipeline.core.records import SPLITS
 from pipeline.preprocess import profile_statistics as statistics
-from pipeline.preprocess.profile_records import Association
+from pipeline.preprocess.profile_records import Association, ColumnKind
 from pipeline.preprocess.profile_statistics import Floats, Ints
-from pipeline.preprocess.profile_table import Sketch, Stack, Values
+from pipeline.preprocess.profile_table import Labels, Sketch, Stack, Values
 
 _BINS = 30
 _CELLS = 10
@@ -22,33 +20,36 @@ _LONG_TAIL = 3.0
 
 def sketch(stack: Stack, values: Values) -> Sketch:
     """Describes a column of numbers or dates."""
-    numbers = values.numbers
-    train = numbers[stack.train]
-    ordered = np.sort(train[~np.isnan(train)])
-    distinct, lengths = _runs(ordered)
-    if len(distinct) <= _FEW_VALUES:
-        bars = cells = _bin(numbers, (distinct[1:] + distinct[:-1]) / 2)
-        cell_count = len(distinct)
-        names, edges = tuple(_name(value) for value in distinct), ()
+    train, others = _ordered(stack, values)
+    distinct, lengths = _runs(train)
+    shown = np.union1d(distinct, _runs(others)[0]) if len(distinct) <= _FEW_VALUES else distinct
+    if len(shown) <= _FEW_VALUES:
+        bars = cells = stack.tally(_bin(values, (shown[1:] + shown[:-1]) / 2), len(shown))
+        names, edges = [_name(value, values.kind) for value in shown], []
     else:
-        grid = _edges(ordered)
-        bars = _even_bin(numbers, grid)
-        inner = np.unique(_quantiles(ordered, np.arange(1, _CELLS) / _CELLS))
-        cells, cell_count = _bin(numbers, inner), len(inner) + 1
-        names, edges = tuple(_name(edge) for edge in grid[:-1]), tuple(grid.tolist())
+        grid = _edges(train, others)
+        bars = stack.tally(_even_bin(values, grid), _BINS)
+        inner = np.unique(_quantiles(train, np.arange(1, _CELLS) / _CELLS))
+        cells = stack.tally(_bin(values, inner), len(inner) + 1)
+        names, edges = [_name(edge, values.kind) for edge in grid[:-1]], grid.tolist()
     return Sketch(
         distinct=len(distinct),
         common_rows=int(lengths.max(initial=0)),
-        summary=_summary(ordered),
-        association=_association(stack, numbers, cells, cell_count),
-        ordered=True,
-        bars=bars,
-        names=names,
-        edges=edges,
-        cells=cells,
-        cell_count=cell_count,
+        summary=_summary(train),
+        association=_association(stack, values, cells.classes[:-1]),
+        distribution=bars.distribution(np.arange(len(names)), names, edges, ordered=True),
+        missing_classes=bars.missing_classes,
+        cells=cells.rows,
         unseen=dict.fromkeys(SPLITS, 0),
     )
+
+
+def _ordered(stack: Stack, values: Values) -> tuple[Floats, Floats]:
+    """Sorted values of the training split, and of the other splits together."""
+    known = ~values.missing
+    end = stack.train.stop
+    train = np.sort(values.numbers[:end][known[:end]])
+    return train, np.sort(values.numbers[end:][known[end:]])
 
 
 def _runs(ordered: Floats) -> tuple[Floats, Ints]:
@@ -62,29 +63,36 @@ def _quantiles(ordered: Floats, at: Floats) -> Floats:
     return ordered[((len(ordered) - 1) * at).astype(np.int64)]
 
 
-def _edges(ordered: Floats) -> Floats:
-    """Edges of the histogram: the whole range, or that of the middle 99 % of a long tail."""
-    low, start, end, high = _quantiles(ordered, np.array([0.0, 0.005, 0.995, 1.0]))
-    if end > start and high - low > _LONG_TAIL * (end - start):
-        low, high = start, end
+def _edges(train: Floats, others: Floats) -> Floats:
+    """Edges of the histogram, wide enough for every split."""
+    ranges = [_range(ordered) for ordered in (train, others) if len(ordered)]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     return np.linspace(low, high, _BINS + 1)
 
 
-def _bin(numbers: Floats, inner: Floats) -> Ints:
+def _range(ordered: Floats) -> tuple[float, float]:
+    """The whole range of sorted values, or that of the middle 99 % where tails are long."""
+    low, start, end, high = _quantiles(ordered, np.array([0.0, 0.005, 0.995, 1.0]))
+    if end > start and high - low > _LONG_TAIL * (end - start):
+        return float(start), float(end)
+    return float(low), float(high)
+
+
+def _bin(values: Values, inner: Floats) -> Ints:
     """Number of `inner` edges at or below each number; -1 for NaN."""
-    found = np.searchsorted(inner, numbers, side="right")
-    return np.where(np.isnan(numbers), -1, found)
+    found = np.where(values.missing, -1, np.searchsorted(inner, values.numbers, side="right"))
+    return found.astype(np.int64, copy=False)
 
 
-def _even_bin(numbers: Floats, edges: Floats) -> Ints:
+def _even_bin(values: Values, edges: Floats) -> Ints:
     """Bin of equal width of each number, the ends catching what lies beyond; -1 for NaN."""
-    with np.errstate(invalid="ignore"):
-        place = (numbers - edges[0]) * (_BINS / (edges[-1] - edges[0]))
-        found = np.clip(place, 0, _BINS - 1).astype(np.int64)
-    return np.where(np.isnan(numbers), -1, found)
+    place = (values.numbers - edges[0]) * (_BINS / (edges[-1] - edges[0]))
+    return np.where(values.missing, -1, np.clip(place, 0, _BINS - 1)).astype(np.int64)
 
 
-def _name(value: float) -> str:
+def _name(value: float, kind: ColumnKind) -> str:
+    if kind == "date":
+        return str(np.datetime_as_string(np.datetime64(int(value), "s")))
     return f"{value:.10g}"
 
 
@@ -106,28 +114,32 @@ def _summary(ordered: Floats) -> dict[str, float]:
     }
 
 
-def _association(
-    stack: Stack, numbers: Floats, cells: Ints, cell_count: int
-) -> tuple[Association, ...]:
-    known = ~np.isnan(numbers[stack.train])
-    train, label = numbers[stack.train][known], stack.label[stack.train][known]
+def _association(stack: Stack, values: Values, by_class: Ints) -> tuple[Association, ...]:
     if stack.task == "multiclass":
-        share = statistics.mutual_information(stack.count_classes(cells, cell_count))
+        share = statistics.mutual_information(by_class)
         if share is None:
             return ()
         return (Association(measure="mutual_information", value=share, strength=share),)
-    if stack.task == "binary":
-        area = statistics.auc(train, label == 1)
-        if area is None or len(train) and train.min() == train.max():
-            return ()
-        return (Association(measure="auc", value=area, strength=abs(2 * area - 1)),)
+    known = ~values.missing[stack.train]
+    train, label = values.numbers[stack.train][known], stack.label[stack.train][known]
+    if not len(train) or train.min() == train.max():
+        return ()
+    return _with_classes(train, label) if stack.task == "binary" else _with_value(train, label)
+
+
+def _with_classes(train: Floats, label: Labels) -> tuple[Association, ...]:
+    area = statistics.auc(train, label == 1)
+    if area is None:
+        return ()
+    return (Association(measure="auc", value=area, strength=abs(2 * area - 1)),)
+
+
+def _with_value(train: Floats, label: Labels) -> tuple[Association, ...]:
     target = label.astype(np.float64)
+    linear, ranked = statistics.pearson(train, target), statistics.spearman(train, target)
+    if linear is None or ranked is None:
+        return ()
     return (
-        *_correlation("pearson", statistics.pearson, train, target),
-        *_correlation("spearman", statistics.spearman, train, target),
+        Association(measure="pearson", value=linear, strength=abs(linear)),
+        Association(measure="spearman", value=ranked, strength=abs(ranked)),
     )
-
-
-def _correlation(measure, compute: Callable[[Floats, Floats], float | None], train, label):
-    value = compute(train, label)
-    return () if value is None else (Association(measure=measure, value=value, strength=abs(value)),)

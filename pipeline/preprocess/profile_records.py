@@ -12,6 +12,17 @@ ColumnKind = Literal["number", "category", "truth", "date"]
 Measure = Literal[
     "auc", "pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"
 ]
+FindingKind = Literal[
+    "leakage",
+    "copies",
+    "imbalance",
+    "constant",
+    "cardinality",
+    "missing",
+    "drift",
+    "unseen",
+    "few_rows",
+]
 
 
 @config
@@ -94,17 +105,7 @@ class ColumnProfile:
 class Finding:
     """Something a person should look at."""
 
-    kind: Literal[
-        "leakage",
-        "copies",
-        "imbalance",
-        "constant",
-        "cardinality",
-        "missing",
-        "drift",
-        "unseen",
-        "few_rows",
-    ]
+    kind: FindingKind
     """What it is about."""
     level: Literal["warning", "note"]
     """`warning`: likely to spoil the model or its figures; `note`: good to know."""

@@ -42,8 +42,13 @@ def pearson(values: Floats, label: Floats) -> float | None:
     # Scaled first, so that huge values do not overflow when squared.
     left = _centred(values)
     right = _centred(label)
-    norm = np.sqrt(left @ left) * np.sqrt(right @ right)
-    return float(np.clip(left @ right / norm, -1.0, 1.0)) if norm > 0 else None
+    norm = np.sqrt(_dot(left, left)) * np.sqrt(_dot(right, right))
+    return float(np.clip(_dot(left, right) / norm, -1.0, 1.0)) if norm > 0 else None
+
+
+def _dot(left: Floats, right: Floats) -> float:
+    """Inner product whose last digit does not depend on the number of BLAS threads."""
+    return float((left * right).sum())
 
 
 def _centred(values: Floats) -> Floats:
@@ -128,7 +133,7 @@ def correlation_ratio(groups: Ints, label: Floats) -> float | None:
     if filled < 2 or n <= filled:
         return None
     centred = _centred(label)
-    total = float(centred @ centred)
+    total = _dot(centred, centred)
     if total <= 0:
         return None
     sums = np.bincount(groups, weights=centred)

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.features import BooleanFeature, DatetimeFeature, FeatureSet, Task
 from pipeline.core.records import LABEL, SPLITS, Split
-from pipeline.preprocess.profile_records import Association, ColumnKind
+from pipeline.preprocess.profile_records import Association, ColumnKind, Distribution
 from pipeline.preprocess.profile_statistics import Bools, Floats, Ints
+
+Labels = Floats | Ints
+
+_HUGE = 1e300
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Stack:
     splits: Mapping[Split, pd.DataFrame]
     task: Task
     classes: tuple[str, ...]
-    label: Floats | Ints
+    label: Labels
 
     @classmethod
     def of(cls, splits: Mapping[Split, pd.DataFrame], features: FeatureSet) -> Stack:
@@ -48,33 +51,87 @@ class Stack:
         return {name: len(self.splits[name]) for name in SPLITS}
 
     @cached_property
-    def split_index(self) -> Ints:
-        """Position in `SPLITS` of each row's split, shape [rows]."""
-        return np.repeat(np.arange(len(SPLITS)), [self.rows[name] for name in SPLITS])
+    def bounds(self) -> dict[Split, slice]:
+        """Where each split's rows stand."""
+        ends = np.cumsum([self.rows[name] for name in SPLITS]).tolist()
+        return {
+            name: slice(end - self.rows[name], end) for name, end in zip(SPLITS, ends, strict=True)
+        }
 
-    @cached_property
+    @property
     def train(self) -> slice:
         """The training rows."""
-        return slice(0, self.rows["train"])
+        return self.bounds["train"]
 
     def column(self, name: str) -> pd.Series:
         """One column of all splits."""
         return pd.concat([self.splits[split][name] for split in SPLITS], ignore_index=True)
 
-    def count(self, groups: Ints, size: int) -> dict[Split, Ints]:
-        """Rows by group, shape [size], in each split; negative groups are not counted."""
-        known = groups >= 0
-        code = (self.split_index * size + groups)[known]
-        counts = np.bincount(code, minlength=len(SPLITS) * size).reshape(len(SPLITS), size)
-        return dict(zip(SPLITS, counts, strict=True))
+    def tally(self, groups: Ints, size: int) -> Tally:
+        """Counts rows by group.
 
-    def count_classes(self, groups: Ints, size: int) -> Ints:
-        """Training rows by group and class, shape [size, classes]; negative groups left out."""
-        groups = groups[self.train]
-        known = groups >= 0
+        Args:
+            groups: Group of every row from 0, -1 for missing, shape [rows].
+            size: How many groups there are.
+        """
+        # Shifted by one, because that is several times faster than leaving the -1 out.
+        shifted = groups + 1
+        rows = {
+            split: np.roll(np.bincount(shifted[where], minlength=size + 1), -1)
+            for split, where in self.bounds.items()
+        }
+        train, label = shifted[self.train], self.label[self.train]
+        if self.task == "regression":
+            sums = np.bincount(train, weights=label, minlength=size + 1)
+            return Tally(rows, np.empty((size + 1, 0), dtype=np.int64), np.roll(sums, -1))
         width = len(self.classes)
-        code = groups[known] * width + self.label[self.train][known].astype(np.int64)
-        return np.bincount(code, minlength=size * width).reshape(size, width)
+        counts = np.bincount(train * width + label, minlength=(size + 1) * width)
+        classes = np.roll(counts.reshape(size + 1, width), -1, axis=0)
+        return Tally(rows, classes, np.empty(0))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows by group; the last place is of the missing.
+
+    Attributes:
+        rows: Rows of each split, shape [groups + 1].
+        classes: Training rows by class, shape [groups + 1, classes]; no classes in a regression.
+        sums: Sum of the label over training rows, shape [groups + 1]; empty in a classification.
+    """
+
+    rows: Mapping[Split, Ints]
+    classes: Ints
+    sums: Floats
+
+    def distribution(
+        self, chosen: Ints, names: Sequence[str], edges: Sequence[float] = (), *, ordered: bool
+    ) -> Distribution:
+        """The picture of the groups `chosen`, called `names`."""
+        train = self.rows["train"][chosen]
+        means = self.sums[chosen] / np.maximum(train, 1) if len(self.sums) else ()
+        return Distribution(
+            ordered=ordered,
+            names=tuple(names),
+            edges=tuple(edges),
+            counts={split: tuple(rows[chosen].tolist()) for split, rows in self.rows.items()},
+            classes=tuple(tuple(row) for row in self.classes[chosen].tolist() if row),
+            label_means=tuple(
+                float(mean) if count else None for mean, count in zip(means, train, strict=False)
+            ),
+        )
+
+    @property
+    def missing_classes(self) -> Ints:
+        """Training rows with and without a value by class, shape [2, classes]."""
+        return np.stack([self.classes[:-1].sum(axis=0), self.classes[-1]])
+
+    def commonest(self, order: Ints, kept: int) -> dict[Split, Ints]:
+        """Rows of each split in the first `kept` groups of `order`, the others, the missing."""
+        return {
+            split: np.concatenate([rows[order[:kept]], [rows[order[kept:]].sum()], rows[-1:]])
+            for split, rows in self.rows.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -95,7 +152,7 @@ class Values:
     codes: Ints
     words: Sequence[str]
 
-    @property
+    @cached_property
     def missing(self) -> Bools:
         """Which rows have no value, shape [rows]."""
         return np.isnan(self.numbers) if len(self.numbers) else self.codes < 0
@@ -110,12 +167,9 @@ class Sketch:
         common_rows: Training rows of the commonest value.
         summary: Quartiles and so on, for numbers.
         association: With the label, the headline first.
-        ordered: Whether bars are neighbours on an axis.
-        bars: Bar of the picture that each row falls into, -1 for none, shape [rows].
-        names: What each bar stands for.
-        edges: Edges of bars of equal width; empty otherwise.
-        cells: Cell that each row falls into for drift, -1 where missing, shape [rows].
-        cell_count: How many cells there are.
+        distribution: The picture.
+        missing_classes: Training rows with and without a value by class, shape [2, classes].
+        cells: Rows of each split by the cell they fall into for drift, the missing last.
         unseen: Rows of each split with a word that no training row has.
     """
 
@@ -123,12 +177,9 @@ class Sketch:
     common_rows: int
     summary: dict[str, float]
     association: tuple[Association, ...]
-    ordered: bool
-    bars: Ints
-    names: tuple[str, ...]
-    edges: tuple[float, ...]
-    cells: Ints
-    cell_count: int
+    distribution: Distribution
+    missing_classes: Ints
+    cells: Mapping[Split, Ints]
     unseen: dict[Split, int]
 
 
@@ -150,16 +201,19 @@ def read(stack: Stack, name: str, features: FeatureSet) -> Values:
     match kind_of(series, features):
         case "number":
             numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
-            numbers = np.where(np.isinf(numbers), np.nan, numbers)
-            return Values(name, "number", numbers, no_codes, ())
+            return Values(name, "number", _finite(numbers), no_codes, ())
         case "date":
             return Values(name, "date", _seconds(series), no_codes, ())
         case "truth":
             numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
             codes = np.where(np.isnan(numbers), -1, numbers != 0).astype(np.int64)
             return Values(name, "truth", no_numbers, codes, ("false", "true"))
-    codes, words = _words(series)
-    return Values(name, "category", no_numbers, codes, words)
+    return Values(name, "category", no_numbers, *_words(series))
+
+
+def _finite(numbers: Floats) -> Floats:
+    """Infinity is missing; what is nearly infinite comes nearer, so that ranges stay finite."""
+    return np.clip(np.where(np.isinf(numbers), np.nan, numbers), -_HUGE, _HUGE)
 
 
 def _words(series: pd.Series) -> tuple[Ints, list[str]]:

@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.compose.params import read_params
 from pipeline.core.console import say
 from pipeline.core.errors import PipelineError
-from pipeline.runner.execute import read_params
 
-_PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "hydra-core", "pandas", "tensorflow-serving-api")
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "mlflow",
+    "dvc",
+    "hydra-core",
+    "pandas",
+    "tensorflow-serving-api",
+)
 _ENOUGH_DISK_BYTES = 2_000_000_000
 _ENOUGH_MEMORY_BYTES = 4_000_000_000
 
@@ -40,7 +48,12 @@ def examine(root: Path, *, quick: bool = False) -> int:
         quick: Leaves out the checks that import TensorFlow and MLflow.
     """
     checks: list[Callable[[Path], Iterator[Finding]]] = [
-        _python, _packages, _bytecode, _room, _project, _ports,
+        _python,
+        _packages,
+        _bytecode,
+        _room,
+        _project,
+        _ports,
     ]
     if not quick:
         checks += [_store, _dry_training]
@@ -111,7 +124,9 @@ def _project(root: Path) -> Iterator[Finding]:
         else:
             yield Finding("error", f"{path.relative_to(root)} is missing", remedy)
     if not (root / ".git").exists():
-        yield Finding("warning", "no git repository here", "run `git init`: runs record their commit")
+        yield Finding(
+            "warning", "no git repository here", "run `git init`: runs record their commit"
+        )
 
 
 def _ports(root: Path) -> Iterator[Finding]:
@@ -124,7 +139,9 @@ def _ports(root: Path) -> Iterator[Finding]:
         with socket.socket() as probe:
             taken = probe.connect_ex(("127.0.0.1", port)) == 0
         if taken:
-            yield Finding("warning", f"port {port} is taken", f"serve with serve.{key}=0 for a free one")
+            yield Finding(
+                "warning", f"port {port} is taken", f"serve with serve.{key}=0 for a free one"
+            )
         else:
             yield Finding("ok", f"port {port} is free (serve.{key})")
 

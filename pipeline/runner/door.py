@@ -1,13 +1,11 @@
-"""`pipeline stage NAME`: in the warm process where there is one, else here."""
+"""`pipeline stage NAME`: in the warm process where one waits for it, else here."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from pipeline.runner.execute import die_with_parent, flush_journals, run_stage
-from pipeline.runner.host import SOCKET_VARIABLE, run_in_warm_process
-from pipeline.runner.stages import find_stage
+from pipeline.core.orphans import die_with_parent
+from pipeline.runner.warm import is_warm, run_in_warm_process
 
 
 def run_stage_process(root: Path, name: str) -> int:
@@ -18,10 +16,13 @@ def run_stage_process(root: Path, name: str) -> int:
         PipelineError: The warm process died.
     """
     die_with_parent()
-    stage = find_stage(name)
-    if stage.heavy and os.environ.get(SOCKET_VARIABLE):
+    if is_warm(name):
         return run_in_warm_process(name)
+    # Imported only here: a stage process that hands its work over starts in 0.1 s.
+    from pipeline.runner.execute import flush_journals, run_stage
+    from pipeline.runner.stages import find_stage
+
     code = run_stage(root, name)
-    if stage.heavy:
+    if find_stage(name).heavy:
         flush_journals(root)
     return code

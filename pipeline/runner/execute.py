@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
-import signal
 import sys
 import time
 import traceback
@@ -14,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from pipeline.compose.params import read_params
 from pipeline.core import tracking
-from pipeline.core.artifacts import PARAMS, STATE, Artifacts, Record
+from pipeline.core.artifacts import STATE, Artifacts, Record
 from pipeline.core.console import say
-from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.core.publishing import exclusive
 from pipeline.core.schema import build, config, lookup
 from pipeline.core.stage import Context, Stage
@@ -27,9 +24,6 @@ from pipeline.runner.stages import CONFIGURED, find_stage
 
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
-
-_PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal this process gets when its parent dies."""
 
 
 @config
@@ -57,34 +51,6 @@ class StageState:
 def stage_state(root: Path, name: str) -> Record[StageState]:
     """Where the last state of a stage is kept."""
     return Record(root / STATE / "stages" / f"{name}.json", StageState)
-
-
-def die_with_parent() -> None:
-    """Asks the kernel for SIGTERM when the parent dies, so that no stage outlives its DVC.
-
-    Without it a killed `dvc repro` leaves its stage writing beside the next one.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # not Linux: the stage lock still holds
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def read_params(root: Path) -> dict[str, Any]:
-    """Reads params.yaml.
-
-    Raises:
-        ConfigError: It is missing, is not YAML or is not a mapping.
-    """
-    path = root / PARAMS
-    remedy = f"remove {PARAMS} and run `pipeline run`: it is composed from configs/"
-    try:
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{PARAMS} does not exist", remedy="run `pipeline run`") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{PARAMS} is damaged: {error}", "YAML", remedy) from error
-    if not isinstance(params, dict):
-        raise ConfigError(f"{PARAMS} holds a {type(params).__name__}", "a mapping", remedy)
-    return params
 
 
 def run_stage(root: Path, name: str) -> int:
@@ -203,7 +169,9 @@ def _explained(error: Exception) -> PipelineError:
             remedy="give this user write permission there, then run again",
         )
     if isinstance(error, MemoryError):
-        return PipelineError("the machine is out of memory", remedy="use fewer rows or a bigger one")
+        return PipelineError(
+            "the machine is out of memory", remedy="use fewer rows or a bigger one"
+        )
     return PipelineError(f"{type(error).__name__}: {error}", remedy="see the traceback in the log")
 
 

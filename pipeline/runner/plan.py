@@ -156,7 +156,7 @@ def _dependency_reason(stage: Stage, path: str, how: str) -> str:
 def _changed_params(
     stage: Stage, params: Mapping[str, Any], locked: Mapping[str, Any]
 ) -> list[str]:
-    before = flatten({key: value for key, value in locked.items()})
+    before = flatten(locked)
     now: dict[str, Any] = {}
     for key in stage.params.values():
         now |= flatten({key: _value_at(params, key)})

@@ -19,10 +19,10 @@ from pipeline.core.console import say
 from pipeline.core.errors import PipelineError
 from pipeline.core.publishing import exclusive
 from pipeline.runner.execute import EXIT_INTERRUPTED, stage_state
-from pipeline.runner.host import flush_in_warm_process, warm_process
 from pipeline.runner.plan import StagePlan, Status, dvc_environment, make_plan
 from pipeline.runner.stages import CONFIGURED, STAGES
 from pipeline.runner.summary import print_summary
+from pipeline.runner.warm import flush_in_warm_process, warm_process
 
 
 def plan_run(root: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], list[StagePlan]]:
@@ -70,9 +70,9 @@ def _reproduce(
             say(f"{plan.stage}: {'; '.join(plan.reasons)}")
     begun = time.time()
     identity = tracking.open_run(root, params)
-    heavy = {stage.name for stage in STAGES if stage.heavy}
+    heavy = [stage.name for stage in STAGES if stage.heavy]
     warm: contextlib.AbstractContextManager[dict[str, str]] = (
-        warm_process(root)
+        warm_process(root, heavy)
         if any(plan.run and plan.stage in heavy for plan in plans)
         else contextlib.nullcontext({})
     )

@@ -29,7 +29,9 @@ def read_status(root: Path) -> dict[str, Any]:
     return {
         "stages": {stage.name: _stage(root, stage.name) for stage in STAGES},
         "source": _or_none(lambda: dump(artifacts.source.read())),
-        "trained": _or_none(lambda: _aged(artifacts.training.path, dump(artifacts.training.read()))),
+        "trained": _or_none(
+            lambda: _aged(artifacts.training.path, dump(artifacts.training.read()))
+        ),
         "metrics": _or_none(lambda: read_json(artifacts.metrics).get("test")),
         "verdict": _or_none(lambda: dump(artifacts.verdict.read())),
         "registered": _or_none(lambda: dump(artifacts.registration.read())),

@@ -76,7 +76,8 @@ def outcome(root: Path) -> list[str]:
 
 def _metrics_line(artifacts: Artifacts) -> str:
     test: dict[str, Any] = read_json(artifacts.metrics).get("test", {})
-    shown = [f"{name} {test[name]:.4f}{_interval(test, name)}" for name in _HEADLINES if name in test]
+    present = [name for name in _HEADLINES if name in test]
+    shown = [f"{name} {test[name]:.4f}{_interval(test, name)}" for name in present]
     return "test:       " + ", ".join(shown)
 
 
@@ -89,7 +90,8 @@ def _verdict_line(artifacts: Artifacts) -> str:
     verdict = artifacts.verdict.read()
     passed = sum(check.passed for check in verdict.checks)
     reasons = "".join(f"\n            {reason}" for reason in verdict.reasons)
-    return f"verdict:    {verdict.verdict}, {passed} of {len(verdict.checks)} checks passed{reasons}"
+    count = f"{passed} of {len(verdict.checks)} checks passed"
+    return f"verdict:    {verdict.verdict}, {count}{reasons}"
 
 
 def _registry_line(artifacts: Artifacts) -> str:

@@ -1,0 +1,216 @@
+"""Applies fitted features inside the TensorFlow graph; `core.encoding` is its reference.
+
+Only core TensorFlow ops, so that a SavedModel that holds the layer loads in any plain
+TensorFlow or TensorFlow Serving. Features of a kind are worked out together, as columns of one
+matrix, because with one served row the number of ops is the cost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.core.encoder_dates import part_indices
+from pipeline.core.encoding import FIBONACCI, FIBONACCI_SHIFT, wave_table
+from pipeline.core.features import (
+    DENSE_LIMIT,
+    BooleanFeature,
+    CategoricalFeature,
+    CrossFeature,
+    DatetimeFeature,
+    FeatureSet,
+    NumericFeature,
+)
+from pipeline.core.schema import build, dump
+
+Raw = Mapping[str, tf.Tensor]
+"""Raw columns by name, each `[rows]`: float64, string or bool."""
+
+F = TypeVar("F")
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
+    """Raw columns in, `dense` and `indices` out; nothing to train.
+
+    Args:
+        features: The fitted features, or their JSON text as the layer's own config holds them.
+        **kwargs: Of every Keras layer.
+    """
+
+    def __init__(self, features: FeatureSet | str, **kwargs: Any) -> None:
+        # autocast would round float64 columns to float32 before any arithmetic.
+        super().__init__(**{"dtype": "float32", "autocast": False, "trainable": False, **kwargs})
+        if isinstance(features, str):
+            features = build(FeatureSet, json.loads(features), "features")
+        self.features = features
+        self.supports_jit = False
+        self._sizes = {column.name: column.cardinality for column in features.index_columns}
+        # A tf.Module, because Keras does not show tables in its own lists to a SavedModel.
+        self._lookup = tf.Module()
+        self._lookup.tables = [_table(f) for f in _of(CategoricalFeature, features)]
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """The layer's config; features as one text, which Keras need not walk word by word."""
+        text = json.dumps(dump(self.features), ensure_ascii=False)
+        return {**super().get_config(), "features": text}
+
+    def compute_output_spec(self, raw: Mapping[str, Any]) -> dict[str, keras.KerasTensor]:
+        """Shapes and dtypes of the outputs, without tracing `call`."""
+        rows = next(iter(raw.values())).shape[0]
+        return {
+            "dense": keras.KerasTensor((rows, len(self.features.dense_names)), "float32"),
+            "indices": keras.KerasTensor((rows, len(self._sizes)), "int32"),
+        }
+
+    def call(self, raw: Raw) -> dict[str, tf.Tensor]:
+        """Encodes a batch.
+
+        Args:
+            raw: Every column of `features.columns` by name, each `[rows]`.
+
+        Returns:
+            dense: float32 `[rows, len(dense_names)]`; indices: int32 `[rows, len(index_columns)]`.
+        """
+        rows = tf.shape(raw[self.features.columns[0].name])[0]
+        dates = {
+            feature.name: part_indices(raw[feature.column], feature.parts)
+            for feature in _of(DatetimeFeature, self.features)
+        }
+        return {"dense": self._dense(raw, dates, rows), "indices": self._indices(raw, dates, rows)}
+
+    def _dense(self, raw: Raw, dates: Raw, rows: tf.Tensor) -> tf.Tensor:
+        blocks = [tf.zeros([rows, 0])]
+        names: list[str] = []
+        numbers = [f for f in _of(NumericFeature, self.features) if not f.boundaries]
+        truths = _of(BooleanFeature, self.features)
+        if numbers:
+            blocks += _scaled(raw, numbers)
+            names += _names(numbers)
+        if truths:
+            blocks += _truth(raw, truths)
+            names += _names(truths)
+        for feature in _of(DatetimeFeature, self.features):
+            if feature.cyclic:
+                blocks.append(_waves(dates[feature.name], feature))
+                names += [f"{feature.name}.{p}.{wave}" for p in feature.parts for wave in _WAVES]
+        return _ordered(tf.concat(blocks, axis=1), names, self.features.dense_names)
+
+    def _indices(self, raw: Raw, dates: Raw, rows: tf.Tensor) -> tf.Tensor:
+        found: dict[str, tf.Tensor] = {}
+        tables = iter(self._lookup.tables)
+        for feature in self.features.features:
+            match feature:
+                case NumericFeature(boundaries=[_, *_]):
+                    found[feature.name] = _bucket(raw[feature.column], feature)
+                case CategoricalFeature():
+                    found[feature.name] = _word_index(raw[feature.column], feature, next(tables))
+                case DatetimeFeature(cyclic=False):
+                    names = [f"{feature.name}.{part}" for part in feature.parts]
+                    parts = tf.cast(dates[feature.name], tf.int64)
+                    found |= dict(zip(names, tf.unstack(parts, axis=1), strict=True))
+                case CrossFeature():
+                    found[feature.name] = _crossed(found, feature, self._sizes)
+        if not found:
+            return tf.zeros([rows, 0], tf.int32)
+        return tf.cast(tf.stack(list(found.values()), axis=1), tf.int32)
+
+
+_WAVES = ("sin", "cos")
+
+
+def _of(kind: type[F], features: FeatureSet) -> list[F]:
+    return [feature for feature in features.features if isinstance(feature, kind)]
+
+
+def _ordered(block: tf.Tensor, names: Sequence[str], wanted: Sequence[str]) -> tf.Tensor:
+    if list(names) == list(wanted):
+        return block
+    return tf.gather(block, [names.index(name) for name in wanted], axis=1)
+
+
+def _names(features: Sequence[NumericFeature | BooleanFeature]) -> list[str]:
+    flags = [f"{feature.name}.missing" for feature in features if feature.indicator]
+    return [*(feature.name for feature in features), *flags]
+
+
+def _flags(missing: tf.Tensor, features: Sequence[NumericFeature | BooleanFeature]) -> list[Any]:
+    flagged = [i for i, feature in enumerate(features) if feature.indicator]
+    if not flagged:
+        return []
+    return [tf.cast(tf.gather(missing, flagged, axis=1), tf.float32)]
+
+
+def _scaled(raw: Raw, features: Sequence[NumericFeature]) -> list[tf.Tensor]:
+    """Scaled numbers `[rows, len(features)]`, then the indicators of those that have one."""
+    x = tf.stack([raw[feature.column] for feature in features], axis=1)
+    missing = ~tf.math.is_finite(x)
+    lows = np.array([-np.inf if f.low is None else f.low for f in features])
+    highs = np.array([np.inf if f.high is None else f.high for f in features])
+    if np.isfinite([lows, highs]).any():
+        x = tf.clip_by_value(x, lows, highs)
+    if logs := [feature.log for feature in features if feature.log]:
+        logarithm = tf.sign(x) * tf.math.log1p(tf.abs(x))
+        all_logs = len(logs) == len(features)
+        x = logarithm if all_logs else tf.where([f.log for f in features], logarithm, x)
+    x = tf.where(missing, np.array([feature.impute for feature in features]), x)
+    centers = np.array([feature.center for feature in features])
+    scales = np.array([feature.scale for feature in features])
+    z = tf.clip_by_value((x - centers) / scales, -DENSE_LIMIT, DENSE_LIMIT)
+    return [tf.cast(z, tf.float32), *_flags(missing, features)]
+
+
+def _truth(raw: Raw, features: Sequence[BooleanFeature]) -> list[tf.Tensor]:
+    """Truth values `[rows, len(features)]`, then the indicators of those that have one."""
+    x = tf.stack([tf.cast(raw[feature.column], tf.float64) for feature in features], axis=1)
+    missing = tf.math.is_nan(x)
+    return [tf.cast((x != 0) & ~missing, tf.float32), *_flags(missing, features)]
+
+
+def _waves(parts: tf.Tensor, feature: DatetimeFeature) -> tf.Tensor:
+    """Sin and cos of each part, `[rows, 2 * len(parts)]`, from one table of all parts."""
+    tables = wave_table(feature)
+    starts = np.cumsum([0, *(len(table) for table in tables[:-1])]).astype(np.int32)
+    waves = tf.gather(np.concatenate(tables), parts + starts)
+    return tf.reshape(waves, [-1, 2 * len(tables)])
+
+
+def _bucket(x: tf.Tensor, feature: NumericFeature) -> tf.Tensor:
+    boundaries = np.array(feature.boundaries)
+    bucket = tf.searchsorted(boundaries, x, side="right", out_type=tf.int64)
+    return tf.where(tf.math.is_finite(x), 1 + bucket, 0)
+
+
+def _table(feature: CategoricalFeature) -> tf.lookup.StaticHashTable:
+    words = tf.constant(["", *feature.vocabulary])
+    indices = tf.range(len(words), dtype=tf.int64)
+    # One bucket needs no hash: the default is its index. Otherwise -1 asks for the hash.
+    unknown = len(words) if feature.oov_buckets == 1 else -1
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, indices), unknown)
+
+
+def _word_index(words: tf.Tensor, feature: CategoricalFeature, table: Any) -> tf.Tensor:
+    index = table.lookup(words)
+    if feature.oov_buckets == 1:
+        return index
+    hashed = tf.strings.to_hash_bucket_fast(words, feature.oov_buckets)
+    return tf.where(index < 0, 1 + len(feature.vocabulary) + hashed, index)
+
+
+def _crossed(found: Raw, feature: CrossFeature, sizes: Mapping[str, int]) -> tf.Tensor:
+    product = 1
+    code = tf.constant(0, tf.uint64)
+    for name in feature.of:
+        product *= sizes[name]
+        code = code * tf.constant(sizes[name], tf.uint64) + tf.cast(found[name], tf.uint64)
+    if product > feature.buckets:
+        mixed = code * tf.constant(FIBONACCI, tf.uint64)
+        upper = tf.bitwise.right_shift(mixed, tf.constant(FIBONACCI_SHIFT, tf.uint64))
+        return tf.cast(upper, tf.int64) % feature.buckets
+    return tf.cast(code, tf.int64)

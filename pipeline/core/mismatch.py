@@ -1,0 +1,284 @@
+"""What is wrong with a config, in words: pydantic's findings placed in the tree people wrote.
+
+Pydantic says where a value failed by a path that also holds the names of union members; the JSON
+schema of the same class says which parts of that path are keys a person can see, what stands
+there, and what was expected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from pipeline.core.errors import ConfigError, nearest
+
+Node = Mapping[str, Any]
+"""A node of a JSON schema."""
+
+_UNKNOWN = frozenset({"unexpected_keyword_argument", "extra_forbidden"})
+_MISSING = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
+_UNTAGGED = "union_tag_not_found"
+_MISTAGGED = "union_tag_invalid"
+_OWN_WORDS = frozenset({"value_error", "assertion_error"})
+_SHOWN_CHARACTERS = 200
+_NAMES_LISTED = 40
+_OTHERS_LISTED = 4
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One thing wrong at one key.
+
+    Attributes:
+        kind: Pydantic's name for what is wrong.
+        key: Dotted key as a person would write it.
+        node: Schema of the value at `key`.
+        owner: Schema of the mapping that holds `key`.
+        value: What came.
+        words: Pydantic's message, or that of a validator of ours.
+    """
+
+    kind: str
+    key: str
+    node: Node
+    owner: Node
+    value: object
+    words: str
+
+
+def explain(details: Sequence[ErrorDetails], schema: Node, key: str) -> ConfigError:
+    """Makes one error of everything pydantic found.
+
+    Unknown keys come first, because a mistyped key is also the reason for a missing one.
+
+    Args:
+        details: What pydantic found.
+        schema: JSON schema of the class that was to be built.
+        key: Dotted path of the whole value, for messages; may be empty.
+    """
+    places = _Schema(schema)
+    found: dict[str, _Finding] = {}
+    for detail in details:
+        finding = places.find(detail, key)
+        found.setdefault(finding.key, finding)
+    first, *others = sorted(found.values(), key=_urgency)
+    came, expected, remedy = _message(first, places)
+    if others:
+        listed = ", ".join(f"'{other.key}'" for other in others[:_OTHERS_LISTED])
+        dots = ", ..." if len(others) > _OTHERS_LISTED else ""
+        came += f"; also wrong: {listed}{dots}"
+    return ConfigError(came, expected=expected, remedy=remedy)
+
+
+def _urgency(finding: _Finding) -> int:
+    if finding.kind in _UNKNOWN:
+        return 0
+    return 2 if finding.kind in _MISSING else 1
+
+
+def _message(finding: _Finding, places: _Schema) -> tuple[str, str, str]:
+    expected = places.describe(finding.node)
+    if finding.kind in _UNKNOWN:
+        return _unknown(finding, places)
+    if finding.kind in _MISSING or finding.kind == _UNTAGGED:
+        came = f"config key '{finding.key}' is missing"
+        return came, expected, f"set {finding.key}=VALUE"
+    if finding.kind in _OWN_WORDS and isinstance(finding.value, Mapping | list):
+        came = f"config section '{finding.key}' contradicts itself: {finding.words}"
+        return came, "", f"change one of the keys of {finding.key}"
+    shown = json.dumps(finding.value, default=str, ensure_ascii=False)[:_SHOWN_CHARACTERS]
+    came = f"config key '{finding.key}' has the value {shown}"
+    if finding.kind in _OWN_WORDS or not expected:
+        expected = finding.words
+    return came, expected, _remedy(finding)
+
+
+def _unknown(finding: _Finding, places: _Schema) -> tuple[str, str, str]:
+    siblings = sorted(places.names(finding.owner))
+    leaf = finding.key.rsplit(".", 1)[-1]
+    near = nearest(leaf, siblings)
+    expected = "one of " + ", ".join(siblings) if len(siblings) <= _NAMES_LISTED else ""
+    remedy = f"did you mean {' or '.join(near)}?" if near else "remove it"
+    return f"unknown config key '{finding.key}'", expected, remedy
+
+
+def _remedy(finding: _Finding) -> str:
+    choices = [str(choice) for choice in _choices(finding.node)]
+    near = nearest(str(finding.value), choices)
+    if near:
+        return f"did you mean {finding.key}={near[0]}?"
+    if (
+        isinstance(finding.value, str)
+        and "number" in _word(finding.node)
+        and _numeric(finding.value)
+    ):
+        return f"write the number without quotes: {finding.key}={finding.value}"
+    return f"set {finding.key} to such a value"
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _choices(node: Node) -> tuple[Any, ...]:
+    if "enum" in node:
+        return tuple(node["enum"])
+    return (node["const"],) if "const" in node else ()
+
+
+class _Schema:
+    """A JSON schema that can be walked along pydantic's error paths."""
+
+    def __init__(self, root: Node) -> None:
+        self._root = root
+
+    def find(self, detail: ErrorDetails, key: str) -> _Finding:
+        """Places what pydantic found: union tags leave the path, the schema there is looked up."""
+        parts: list[str] = [key] if key else []
+        owner: Node = {}
+        node = self._resolve(self._root)
+        for part in detail["loc"]:
+            child, is_key = self._step(node, part)
+            if is_key:
+                owner = self._holder(node, part)
+                parts.append(str(part))
+            node = self._resolve(child)
+        value = detail["input"]
+        if detail["type"] in {_UNTAGGED, _MISTAGGED}:
+            tag = str(detail["ctx"]["discriminator"]).strip("'")
+            union = self._union(node)
+            parts.append(tag)
+            node = {"enum": sorted(union.get("discriminator", {}).get("mapping", {}))}
+            value = value.get(tag) if isinstance(value, Mapping) else value
+        return _Finding(
+            kind=detail["type"],
+            key=".".join(parts),
+            node=node,
+            owner=owner,
+            value=value,
+            words=detail["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
+        )
+
+    def names(self, node: Node) -> Iterator[str]:
+        """The keys that the mapping `node` may have."""
+        yield from self._resolve(node).get("properties", {})
+
+    def describe(self, node: Node, *, brief: bool = False) -> str:
+        """What `node` accepts, in words; empty where the schema does not say.
+
+        Args:
+            node: A node of the schema.
+            brief: Whether keys of a mapping are left out.
+        """
+        node = self._resolve(node)
+        if "discriminator" in node:
+            tags = ", ".join(sorted(node["discriminator"]["mapping"]))
+            return f"a mapping whose '{node['discriminator']['propertyName']}' is one of {tags}"
+        if "anyOf" in node:
+            return " or ".join(self.describe(branch, brief=brief) for branch in node["anyOf"])
+        if _choices(node):
+            choices = [str(choice) for choice in _choices(node)]
+            return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
+        if node.get("type") == "array":
+            return self._describe_list(node)
+        if node.get("type") == "object":
+            return self._describe_mapping(node, brief=brief)
+        return _word(node) + _range(node)
+
+    def _describe_list(self, node: Node) -> str:
+        if "prefixItems" in node:
+            items = ", ".join(self.describe(item, brief=True) for item in node["prefixItems"])
+            return f"a list [{items}]"
+        least = node.get("minItems", 0)
+        count = f" with at least {least} entries" if least > 1 else " that is not empty"
+        what = self.describe(node.get("items", {}), brief=True)
+        return "a list" + (count if least else "") + (f", each {what}" if what else "")
+
+    def _describe_mapping(self, node: Node, *, brief: bool) -> str:
+        if isinstance(node.get("additionalProperties"), Mapping):
+            return f"names, each with {self.describe(node['additionalProperties'], brief=True)}"
+        names = list(node.get("properties", {}))
+        if brief or not names or len(names) > _NAMES_LISTED:
+            return "a mapping"
+        return "a mapping with the keys " + ", ".join(names)
+
+    def _resolve(self, node: Node) -> Node:
+        while "$ref" in node:
+            node = self._root["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        return node
+
+    def _union(self, node: Node) -> Node:
+        """Looks through `X | None`, which adds nothing to pydantic's paths."""
+        while "anyOf" in node:
+            branches = [self._resolve(branch) for branch in node["anyOf"]]
+            solid = [branch for branch in branches if branch.get("type") != "null"]
+            if len(solid) != 1:
+                return node
+            node = solid[0]
+        return node
+
+    def _step(self, node: Node, part: str | int) -> tuple[Node, bool]:
+        """The schema one step on, and whether `part` is a key rather than a union's tag."""
+        node = self._union(node)
+        mapping = node.get("discriminator", {}).get("mapping", {})
+        if part in mapping:
+            return {"$ref": mapping[part]}, False
+        if "anyOf" in node:
+            named = [b for b in map(self._resolve, node["anyOf"]) if b.get("title") == part]
+            return (named[0] if named else node), False
+        return self._child(node, part), True
+
+    def _child(self, node: Node, part: str | int) -> Node:
+        if isinstance(part, int):
+            fixed = node.get("prefixItems", [])
+            child = fixed[part] if part < len(fixed) else node.get("items", {})
+        else:
+            child = node.get("properties", {}).get(part) or node.get("additionalProperties")
+        return child if isinstance(child, Mapping) else {}
+
+    def _holder(self, node: Node, part: str | int) -> Node:
+        node = self._union(node)
+        return node if isinstance(part, str) else {}
+
+
+def _word(node: Node) -> str:
+    kind = node.get("type")
+    if kind == "string" and node.get("pattern"):
+        return f"text that matches {node['pattern']}"
+    if kind == "string" and node.get("minLength"):
+        return "text that is not empty"
+    words = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "text",
+        "boolean": "true or false",
+        "null": "null",
+    }
+    return words.get(str(kind), "")
+
+
+def _range(node: Node) -> str:
+    low, above = node.get("minimum"), node.get("exclusiveMinimum")
+    high, below = node.get("maximum"), node.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    parts = [
+        f"{word} {bound:g}"
+        for word, bound in (
+            ("of at least", low),
+            ("above", above),
+            ("of at most", high),
+            ("below", below),
+        )
+        if bound is not None
+    ]
+    step = [f"a multiple of {node['multipleOf']:g}"] if "multipleOf" in node else []
+    return "".join(f" {part}" for part in [" and ".join([*parts, *step])] if part)

@@ -1,0 +1,138 @@
+"""Everything measured about a model, gathered before anything is judged, drawn or written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.console import progress
+from pipeline.core.errors import PipelineError
+from pipeline.core.features import FeatureSet, Label
+from pipeline.core.records import LABEL
+from pipeline.evaluate.bootstrap import Estimates, estimate
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.measures import Labels, Scores, measure_of
+from pipeline.evaluate.slices import Slice, slices
+
+MODEL, CHAMPION, LINEAR, TRIVIAL = "model", "champion", "linear", "trivial"
+"""Names of the models compared."""
+
+
+@dataclass(frozen=True)
+class ScoredSplit:
+    """One split and what each model says about it.
+
+    Attributes:
+        frame: The rows as processed.
+        scores: By name of the model: `[rows, classes]` probabilities, or `[rows]` values.
+    """
+
+    frame: pd.DataFrame
+    scores: Mapping[str, Scores]
+
+    @property
+    def labels(self) -> Labels:
+        """int64 class indices or float64 values, `[rows]`."""
+        labels: Labels = self.frame[LABEL].to_numpy()
+        return labels
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict rests on.
+
+    Attributes:
+        label: What is predicted.
+        test: Metrics on the test split by name of the model.
+        validation: Metrics of the model on the validation split; None where it has no rows.
+        slices: The slices of the test split with the model's metrics on each.
+        costs: Efficiency figures by name.
+        champion_version: Registry version compared with; None where there was none.
+    """
+
+    label: Label
+    test: Mapping[str, Estimates]
+    validation: Estimates | None
+    slices: tuple[tuple[Slice, Estimates], ...]
+    costs: Mapping[str, float]
+    champion_version: int | None = None
+    gains: Mapping[str, Estimates] = field(init=False)
+    """Improvement of the model over each other model; positive is better."""
+
+    def __post_init__(self) -> None:
+        """Works out the gains."""
+        others = {name: other for name, other in self.test.items() if name != MODEL}
+        gains = {name: self.test[MODEL].gain_over(other) for name, other in others.items()}
+        object.__setattr__(self, "gains", gains)
+
+
+def gather(
+    test: ScoredSplit,
+    validation: ScoredSplit,
+    features: FeatureSet,
+    config: EvaluateConfig,
+    *,
+    slice_by: list[str],
+    costs: Mapping[str, float],
+    champion_version: int | None,
+) -> Evidence:
+    """Measures all models on the test split, and the model on slices and on validation.
+
+    Args:
+        test: Scores of every model; the rows that decide.
+        validation: Scores of the model; may have no rows.
+        features: The fitted features.
+        config: Intervals, bins and slices.
+        slice_by: Columns to slice by.
+        costs: Efficiency figures.
+        champion_version: Version whose scores stand under CHAMPION.
+    """
+    cut = list(slices(test.frame, slice_by, features, config.slices))
+    parts = 1 + bool(len(validation.frame)) + len(cut)
+    with progress("measuring", parts * config.bootstrap.resamples) as advance:
+
+        def measured(
+            labels: Labels, scores: Mapping[str, Scores], note: str
+        ) -> dict[str, Estimates]:
+            bins, task = config.calibration_bins, features.label.task
+            measures = {name: measure_of(task, labels, scores[name], bins) for name in scores}
+            rows = len(labels)
+            return estimate(measures, rows, config.bootstrap, lambda n, _: advance(n, note))
+
+        on_test = measured(test.labels, test.scores, "test")
+        on_validation = None
+        if len(validation.frame):
+            on_validation = measured(validation.labels, validation.scores, "validation")[MODEL]
+        on_slices = []
+        for part in cut:
+            mine = {MODEL: test.scores[MODEL][part.chosen]}
+            on_slices.append((part, measured(test.labels[part.chosen], mine, part.name)[MODEL]))
+    return Evidence(
+        label=features.label,
+        test=on_test,
+        validation=on_validation,
+        slices=tuple(on_slices),
+        costs=costs,
+        champion_version=champion_version,
+    )
+
+
+def refuse_unusable(scores: Scores, who: str, rows: int) -> Scores:
+    """Returns `scores`, or refuses those no metric can be computed from.
+
+    Raises:
+        PipelineError: Some are NaN or infinite.
+    """
+    finite = np.isfinite(scores)
+    if finite.all():
+        return scores
+    broken = rows - int(finite.reshape(rows, -1).all(axis=1).sum())
+    raise PipelineError(
+        f"{who} gave NaN or infinite scores for {broken:,} of {rows:,} rows",
+        expected="finite scores",
+        remedy="see loss and metrics in models/trained/history.csv; a lower learning rate or "
+        "gradient clipping (train.optimizer) keeps training from diverging",
+    )

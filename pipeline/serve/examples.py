@@ -1,0 +1,235 @@
+"""Classify, Regress and MultiInference: signatures that take serialised tf.Examples.
+
+Checks, their order, codes and texts are those of TensorFlow Serving's classifier.cc,
+regressor.cc, multi_inference.cc and util.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from tensorflow_serving.apis import (
+    classification_pb2,
+    inference_pb2,
+    input_pb2,
+    regression_pb2,
+)
+
+from pipeline.serve.predict import SignatureDef, fill_spec
+from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable
+from pipeline.serve.status import Code, ServingError, invalid
+from pipeline.serve.tensors import Array
+
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
+
+_INPUTS = "inputs"
+_CLASSES = "classes"
+_SCORES = "scores"
+_OUTPUTS = "outputs"
+
+
+def classify(
+    servable: Servable, request: classification_pb2.ClassificationRequest
+) -> classification_pb2.ClassificationResponse:
+    """Answers a Classify request.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for an unknown or unfit signature or an empty input.
+    """
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    signature = _named(servable, name)
+    tensors = _class_tensors(signature)
+    examples = _serialized(request.input)
+    answers = _run(servable, [signature], examples, tensors.values())
+    response = classification_pb2.ClassificationResponse()
+    fill_spec(response.model_spec, servable, name)
+    _fill_classes(response.result, tensors, answers, len(examples))
+    return response
+
+
+def regress(
+    servable: Servable, request: regression_pb2.RegressionRequest
+) -> regression_pb2.RegressionResponse:
+    """Answers a Regress request.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for an unknown or unfit signature or an empty input.
+    """
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    signature = _named(servable, name)
+    tensor = _value_tensor(signature)
+    examples = _serialized(request.input)
+    answers = _run(servable, [signature], examples, [tensor])
+    response = regression_pb2.RegressionResponse()
+    fill_spec(response.model_spec, servable, name)
+    _fill_values(response.result, answers[tensor], len(examples))
+    return response
+
+
+def multi_inference(
+    servable: Servable, request: inference_pb2.MultiInferenceRequest
+) -> inference_pb2.MultiInferenceResponse:
+    """Answers several classify and regress tasks on the same examples in one run.
+
+    Raises:
+        ServingError: As `classify` and `regress`; UNIMPLEMENTED for another method.
+    """
+    signatures: dict[str, SignatureDef] = {}
+    tensors: list[dict[str, str]] = []
+    for task in request.tasks:
+        if not task.model_spec.name:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != request.tasks[0].model_spec.name:
+            raise invalid(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+            )
+        name = task.model_spec.signature_name or DEFAULT_SIGNATURE
+        if name in signatures:
+            raise invalid(f"Duplicate evaluation of signature: {name}")
+        if name not in servable.signatures:
+            raise invalid(f"Requested signature not found in model graph: {name}")
+        signatures[name] = servable.signatures[name]
+        tensors.append(_task_tensors(task.method_name, signatures[name]))
+    examples = _serialized(request.input)
+    fetches = [tensor for task_tensors in tensors for tensor in task_tensors.values()]
+    answers = _run(servable, list(signatures.values()), examples, fetches)
+    response = inference_pb2.MultiInferenceResponse()
+    for name, task_tensors in zip(signatures, tensors, strict=True):
+        result = response.results.add()
+        fill_spec(result.model_spec, servable, name)
+        if _OUTPUTS in task_tensors:
+            values = answers[task_tensors[_OUTPUTS]]
+            _fill_values(result.regression_result, values, len(examples))
+        else:
+            _fill_classes(result.classification_result, task_tensors, answers, len(examples))
+    return response
+
+
+def _task_tensors(method: str, signature: SignatureDef) -> dict[str, str]:
+    if method == CLASSIFY_METHOD:
+        return _class_tensors(signature)
+    if method == REGRESS_METHOD:
+        return {_OUTPUTS: _value_tensor(signature)}
+    raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {method}")
+
+
+def _named(servable: Servable, name: str) -> SignatureDef:
+    if name not in servable.signatures:
+        raise invalid(f"No signature was found with the name: {name}")
+    return servable.signatures[name]
+
+
+def _class_tensors(signature: SignatureDef) -> dict[str, str]:
+    """Tensor names by `classes` and `scores`, as far as the signature has them."""
+    if len(signature.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if len(signature.outputs) not in {1, 2}:
+        raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+    if _INPUTS not in signature.inputs:
+        raise invalid(f"No classification inputs found in SignatureDef: {signature}")
+    found = {
+        key: signature.outputs[key].name
+        for key in (_CLASSES, _SCORES)
+        if key in signature.outputs
+    }
+    if not found:
+        raise invalid(
+            "Expected classification signature outputs to contain at least one of "
+            f'"{_CLASSES}" or "{_SCORES}". Signature was: {signature}'
+        )
+    return found
+
+
+def _value_tensor(signature: SignatureDef) -> str:
+    if len(signature.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if len(signature.outputs) != 1:
+        raise invalid("Expected one output Tensor.")
+    if _INPUTS not in signature.inputs:
+        raise invalid(f"No regression inputs found in SignatureDef: {signature}")
+    if _OUTPUTS not in signature.outputs:
+        raise invalid(f"No regression outputs found in SignatureDef: {signature}")
+    name: str = signature.outputs[_OUTPUTS].name
+    return name
+
+
+def _serialized(given: input_pb2.Input) -> list[bytes]:
+    """The examples as bytes; a context is put before each, and protobuf merges the two."""
+    context = b""
+    examples = given.example_list.examples
+    if given.WhichOneof("kind") == "example_list_with_context":
+        context = given.example_list_with_context.context.SerializeToString()
+        examples = given.example_list_with_context.examples
+    if not examples:
+        raise invalid("Input is empty.")
+    return [context + example.SerializeToString() for example in examples]
+
+
+def _run(
+    servable: Servable,
+    signatures: Sequence[SignatureDef],
+    examples: list[bytes],
+    fetches: Iterable[str],
+) -> dict[str, Array]:
+    array = np.array(examples, object)
+    feeds = {signature.inputs[_INPUTS].name: array for signature in signatures}
+    names = list(dict.fromkeys(fetches))
+    return dict(zip(names, servable.run(feeds, names), strict=True))
+
+
+def _fill_classes(
+    result: classification_pb2.ClassificationResult,
+    tensors: dict[str, str],
+    answers: dict[str, Array],
+    rows: int,
+) -> None:
+    found = {key: answers[name] for key, name in tensors.items()}
+    for key, array in found.items():
+        _check_classes(key, array, rows)
+    widths = {array.shape[1] for array in found.values()}
+    if len(widths) > 1:
+        raise invalid(
+            "Tensors class and score should match in dim_size(1). Got "
+            f"{found[_CLASSES].shape[1]} vs. {found[_SCORES].shape[1]}"
+        )
+    labels = found[_CLASSES].tolist() if _CLASSES in found else None
+    scores = found[_SCORES].tolist() if _SCORES in found else None
+    for row in range(rows):
+        classes = result.classifications.add().classes
+        for column in range(*widths):
+            one = classes.add()
+            if labels is not None:
+                one.label = labels[row][column].decode("utf-8", errors="replace")
+            if scores is not None:
+                one.score = scores[row][column]
+
+
+def _check_classes(key: str, array: Array, rows: int) -> None:
+    if array.ndim != 2:
+        shape = ",".join(map(str, array.shape))
+        raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got [{shape}]")
+    dtype = np.dtype(object) if key == _CLASSES else np.dtype(np.float32)
+    if array.dtype != dtype:
+        wanted = "DT_STRING" if key == _CLASSES else "DT_FLOAT"
+        raise invalid(f"Expected {key} Tensor of {wanted}. Got: {array.dtype}")
+    if len(array) != rows:
+        raise invalid(f"Expected {key} output batch size of {rows}. Got: {len(array)}")
+
+
+def _fill_values(result: regression_pb2.RegressionResult, values: Array, rows: int) -> None:
+    if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
+        shape = ",".join(map(str, values.shape))
+        raise invalid(
+            "Expected output Tensor shape to be either [batch_size] or "
+            f"[batch_size, 1] but got [{shape}]"
+        )
+    if len(values) != rows:
+        raise invalid(
+            f"Input batch size did not match output batch size: {rows} vs. {len(values)}"
+        )
+    if values.dtype != np.float32:
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
+    for value in values.ravel().tolist():
+        result.regressions.add(value=value)

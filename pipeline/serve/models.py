@@ -1,0 +1,123 @@
+"""Which models are served: reading and checking TensorFlow Serving's model_config_list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.serve.status import Code, ServingError, invalid
+
+ModelServerConfig = model_server_config_pb2.ModelServerConfig
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model to serve.
+
+    Attributes:
+        name: Name in requests.
+        base_path: Folder that holds one numbered folder for each version.
+        newest: How many of the newest versions are served; 0: all; ignored with `specific`.
+        specific: The versions served, whatever their age; empty: by `newest`.
+        labels: Version by label.
+    """
+
+    name: str
+    base_path: Path
+    newest: int = 1
+    specific: frozenset[int] = frozenset()
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def aspired(self) -> dict[int, Path]:
+        """The version folders to serve now, by number.
+
+        Raises:
+            OSError: The base path cannot be listed.
+        """
+        found: dict[int, Path] = {}
+        for path in sorted(self.base_path.iterdir()):
+            if path.name.isascii() and path.name.isdigit():
+                found[int(path.name)] = path
+        if self.specific:
+            return {version: path for version, path in found.items() if version in self.specific}
+        newest = sorted(found)[-self.newest :] if self.newest else sorted(found)
+        return {version: found[version] for version in newest}
+
+
+def read_model_config(path: Path) -> tuple[Model, ...]:
+    """Reads a ModelServerConfig in protobuf text format.
+
+    Raises:
+        PipelineError: The file cannot be read.
+        ConfigError: It is no such text, or does not say what it must.
+    """
+    remedy = "see `model_config_list` in docs/serving.md"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PipelineError(
+            f"the model config file {path} cannot be read: {error.strerror}", "", remedy
+        ) from error
+    try:
+        return models_of(text_format.Parse(text, ModelServerConfig()))
+    except text_format.ParseError as error:
+        raise ConfigError(f"{path}: {error}", "a ModelServerConfig as text", remedy) from error
+    except ServingError as error:
+        raise ConfigError(f"{path}: {error.message}", "", remedy) from error
+
+
+def models_of(config: ModelServerConfig) -> tuple[Model, ...]:
+    """The models of a ModelServerConfig.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with the texts of TensorFlow Serving's server_core.cc.
+    """
+    if config.WhichOneof("config") == "custom_model_config":
+        raise invalid("ModelServer does not yet support custom model config.")
+    models = []
+    names: set[str] = set()
+    for one in config.model_config_list.config:
+        if one.name in names:
+            raise invalid(f"Illegal to list model {one.name} multiple times in config list")
+        names.add(one.name)
+        models.append(_model(one))
+    return tuple(models)
+
+
+def _model(one: model_server_config_pb2.ModelConfig) -> Model:
+    if not one.model_platform and one.model_type != model_server_config_pb2.TENSORFLOW:
+        raise invalid(
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) "
+            f"nor ModelServerConfig::model_platform, model name is {one.name}"
+        )
+    if one.model_platform not in {"", "tensorflow"}:
+        raise invalid(f"Model {one.name} requests unsupported platform {one.model_platform}")
+    if not Path(one.base_path).is_absolute():
+        raise invalid(
+            f"Expected model {one.name} to have an absolute path or URI; "
+            f"got base_path()={one.base_path}"
+        )
+    policy = one.model_version_policy
+    choice = policy.WhichOneof("policy_choice")
+    return Model(
+        name=one.name,
+        base_path=Path(one.base_path),
+        newest=0 if choice == "all" else max(policy.latest.num_versions, 1),
+        specific=frozenset(policy.specific.versions) if choice == "specific" else frozenset(),
+        labels=dict(one.version_labels),
+    )
+
+
+def check_base_paths(models: Iterable[Model]) -> None:
+    """Raises a ServingError for the first base path that is no folder."""
+    for model in models:
+        if not model.base_path.is_dir():
+            raise ServingError(
+                Code.INVALID_ARGUMENT,
+                f"Could not find base path {model.base_path} for servable {model.name}",
+            )

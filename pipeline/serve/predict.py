@@ -1,0 +1,113 @@
+"""Predict on one loaded version.
+
+Checks, their order, codes and texts are those of TensorFlow Serving's predict_util.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import model_pb2, predict_pb2
+
+from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable
+from pipeline.serve.status import Code, ServingError, invalid
+from pipeline.serve.tensors import Array, fill_proto, to_array
+
+SignatureDef = meta_graph_pb2.SignatureDef
+
+
+def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    """Answers a Predict request.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs
+            or an output filter that do not fit it, or what an op said.
+    """
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    signature = servable.signatures.get(name)
+    if signature is None:
+        raise ServingError(
+            Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
+        )
+    check_inputs(signature, request.inputs)
+    arrays = {alias: _array(alias, proto) for alias, proto in request.inputs.items()}
+    answers = run_signature(servable, signature, arrays, request.output_filter)
+    response = predict_pb2.PredictResponse()
+    fill_spec(response.model_spec, servable, name)
+    for alias, array in answers.items():
+        fill_proto(response.outputs[alias], array)
+    return response
+
+
+def check_inputs(signature: SignatureDef, given: Mapping[str, Any]) -> None:
+    """Raises INVALID_ARGUMENT when names are missing or too many."""
+    wanted = signature.inputs
+    if len(given) > len(wanted) or (len(given) < len(wanted) and not signature.defaults):
+        sent, known = sorted(given), sorted(wanted)
+        extra = ",".join(sorted(set(sent) - set(known)))
+        missing = ",".join(sorted(set(known) - set(sent)))
+        raise invalid(
+            f"input size does not match signature: {len(sent)}!={len(known)} "
+            f"len({{{','.join(sent)}}}) != len({{{','.join(known)}}}). "
+            f"Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
+        )
+
+
+def _array(alias: str, proto: Any) -> Array:
+    try:
+        return to_array(proto)
+    except (ValueError, OverflowError) as error:
+        raise invalid(f"tensor parsing error: {alias}") from error
+
+
+def run_signature(
+    servable: Servable,
+    signature: SignatureDef,
+    arrays: Mapping[str, Array],
+    output_filter: Sequence[str] = (),
+) -> dict[str, Array]:
+    """Runs a signature on arrays by input alias; returns arrays by output alias.
+
+    Raises:
+        ServingError: See `predict`.
+    """
+    feeds: dict[str, Array] = {}
+    for alias, info in signature.inputs.items():
+        array = arrays.get(alias)
+        if array is None:
+            array = _default(signature, alias)
+        feeds[info.name] = array
+    aliases = _output_aliases(signature, output_filter)
+    results = servable.run(feeds, [signature.outputs[alias].name for alias in aliases])
+    return dict(zip(aliases, results, strict=True))
+
+
+def _default(signature: SignatureDef, alias: str) -> Array:
+    if alias not in signature.defaults:
+        raise invalid(
+            f'Signature input "{alias}" not found in request and no default value provided.'
+        )
+    return _array(alias, signature.defaults[alias])
+
+
+def _output_aliases(signature: SignatureDef, output_filter: Sequence[str]) -> list[str]:
+    chosen: list[str] = []
+    for alias in output_filter:
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+            )
+        if alias in chosen:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+        chosen.append(alias)
+    return chosen or sorted(signature.outputs)
+
+
+def fill_spec(spec: model_pb2.ModelSpec, servable: Servable, signature_name: str) -> None:
+    """Says in an answer who gave it."""
+    spec.name = servable.name
+    spec.version.value = servable.version
+    spec.signature_name = signature_name

@@ -1,0 +1,149 @@
+"""NumPy arrays from and to TensorProto, typed value fields included."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.core.framework import tensor_pb2
+
+Array = NDArray[Any]
+
+_FIELDS: dict[int, str] = {
+    tf.float32.as_datatype_enum: "float_val",
+    tf.float64.as_datatype_enum: "double_val",
+    tf.int8.as_datatype_enum: "int_val",
+    tf.int16.as_datatype_enum: "int_val",
+    tf.int32.as_datatype_enum: "int_val",
+    tf.uint8.as_datatype_enum: "int_val",
+    tf.uint16.as_datatype_enum: "int_val",
+    tf.uint32.as_datatype_enum: "uint32_val",
+    tf.int64.as_datatype_enum: "int64_val",
+    tf.uint64.as_datatype_enum: "uint64_val",
+    tf.bool.as_datatype_enum: "bool_val",
+    tf.half.as_datatype_enum: "half_val",
+    tf.bfloat16.as_datatype_enum: "half_val",
+    tf.complex64.as_datatype_enum: "scomplex_val",
+    tf.complex128.as_datatype_enum: "dcomplex_val",
+}
+_STRING: int = tf.string.as_datatype_enum
+_DTYPES: dict[int, np.dtype[Any]] = {
+    enum: np.dtype(tf.as_dtype(enum).as_numpy_dtype) for enum in _FIELDS
+}
+_HALVES = {tf.half.as_datatype_enum, tf.bfloat16.as_datatype_enum}
+_PARTS = {"scomplex_val": np.float32, "dcomplex_val": np.float64}
+_WIRE_TAGS = {np.dtype(np.float32): b"\x2a", np.dtype(np.float64): b"\x32"}
+"""Protobuf tags of the packed fields float_val (5) and double_val (6)."""
+
+_LARGEST_BYTES = 2**31
+"""A request's shape may claim any size; no tensor larger than a protobuf can be is made."""
+
+
+def to_array(proto: tensor_pb2.TensorProto) -> Array:
+    """The array in `proto`; strings come as an object array of bytes.
+
+    As `Tensor::FromProto` reads it: too few values are filled up with the last one (or zero),
+    further values are left out.
+
+    Raises:
+        ValueError: The dtype is unknown, the shape is none, or the bytes do not fit it.
+    """
+    shape = _shape(proto)
+    count = math.prod(shape)
+    if proto.dtype == _STRING:
+        return _strings(proto, count).reshape(shape)
+    if proto.dtype not in _FIELDS:
+        raise ValueError(f"no tensor of dtype {proto.dtype} can be read")
+    dtype = _DTYPES[proto.dtype]
+    if count * dtype.itemsize > _LARGEST_BYTES:
+        raise ValueError("the shape claims more bytes than a request can hold")
+    if proto.tensor_content:
+        if len(proto.tensor_content) != count * dtype.itemsize:
+            raise ValueError("tensor_content does not fit dtype and shape")
+        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    return _filled(_typed_values(proto, dtype), count, dtype).reshape(shape)
+
+
+def _shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
+    if proto.tensor_shape.unknown_rank:
+        raise ValueError("the rank is unknown")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if any(size < 0 for size in shape):
+        raise ValueError("a dimension is negative")
+    return shape
+
+
+def _typed_values(proto: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array:
+    field = _FIELDS[proto.dtype]
+    values = getattr(proto, field)
+    if proto.dtype in _HALVES:
+        return np.array(values, np.uint16).view(dtype)
+    if field in _PARTS:
+        return np.array(values, _PARTS[field])[: len(values) // 2 * 2].view(dtype)
+    # int_val may hold numbers that do not fit an int8; C++ wraps them, and so does astype.
+    return np.array(values, np.int64 if field == "int_val" else dtype).astype(dtype, copy=False)
+
+
+def _filled(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
+    if len(values) >= count:
+        return values[:count]
+    last = values[-1] if len(values) else dtype.type(0)
+    return np.concatenate([values, np.full(count - len(values), last, dtype)])
+
+
+def _strings(proto: tensor_pb2.TensorProto, count: int) -> Array:
+    if proto.tensor_content:
+        raise ValueError("strings are read from string_val only")
+    if count * 8 > _LARGEST_BYTES:
+        raise ValueError("the shape claims more bytes than a request can hold")
+    array = np.empty(count, object)
+    given = list(proto.string_val)[:count]
+    array[: len(given)] = given
+    array[len(given) :] = given[-1] if given else b""
+    return array
+
+
+def fill_proto(proto: tensor_pb2.TensorProto, array: Array) -> None:
+    """Writes `array` into the empty `proto`, in typed value fields as `Tensor::AsProtoField`.
+
+    Raises:
+        ValueError: The dtype has no typed field.
+    """
+    if array.dtype.hasobject:
+        proto.dtype = _STRING
+        proto.string_val.extend(array.ravel().tolist())
+    elif array.dtype in _WIRE_TAGS:
+        # Packed little-endian values are the array's own bytes: many times faster than a list.
+        data = np.ascontiguousarray(array).tobytes()
+        proto.MergeFromString(_WIRE_TAGS[array.dtype] + _varint(len(data)) + data)
+        proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
+    else:
+        _fill_typed(proto, array)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+
+
+def _fill_typed(proto: tensor_pb2.TensorProto, array: Array) -> None:
+    proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
+    if proto.dtype not in _FIELDS:
+        raise ValueError(f"no tensor of dtype {array.dtype} can be written")
+    field = _FIELDS[proto.dtype]
+    flat = array.ravel()
+    if proto.dtype in _HALVES:
+        flat = flat.view(np.uint16)
+    elif field in _PARTS:
+        flat = flat.view(_PARTS[field])
+    getattr(proto, field).extend(flat.tolist())
+
+
+def _varint(number: int) -> bytes:
+    """Protobuf's base 128 encoding of a whole number."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

@@ -1,0 +1,143 @@
+"""Layers the builders share. Only Keras's own, so that a saved model loads without this package.
+
+Index columns of one width share one table: column c of cardinality n owns n rows of it, from its
+offset on. One gather then serves them all, however many columns there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+import numpy as np
+
+from pipeline.core.features import FeatureSet, IndexColumn
+
+Inputs = dict[str, keras.KerasTensor]
+Position = tuple[int, IndexColumn]
+"""Where a column stands in `indices`, and the column."""
+
+
+def inputs(features: FeatureSet) -> Inputs:
+    """The input every core takes: dense float32 [rows, D] and indices int32 [rows, C].
+
+    Keras wants an input to be called by its key, so the names `dense` and `indices` are taken:
+    a `Dense` layer of the same model needs a name of its own.
+    """
+    dense, indices = len(features.dense_names), len(features.index_columns)
+    return {
+        "dense": keras.Input((dense,), dtype="float32", name="dense"),
+        "indices": keras.Input((indices,), dtype="int32", name="indices"),
+    }
+
+
+def units(features: FeatureSet) -> int:
+    """Numbers a core returns for one row: K for K > 2 classes, else 1."""
+    return len(features.label.classes) if features.label.task == "multiclass" else 1
+
+
+def rows_of_table(
+    indices: keras.KerasTensor, columns: Sequence[Position]
+) -> tuple[keras.KerasTensor, int]:
+    """Picks `columns` out of `indices` and shifts each to its own rows of one shared table.
+
+    Returns:
+        int32 [rows, len(columns)] and the number of rows of the table.
+    """
+    sizes = [column.cardinality for _, column in columns]
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype("int32")
+    picked = indices
+    if len(columns) != indices.shape[1]:
+        picked = keras.ops.take(indices, np.array([at for at, _ in columns], "int32"), axis=1)
+    return keras.ops.add(picked, offsets), sum(sizes)
+
+
+def wide(features: FeatureSet, given: Inputs, l2: float) -> keras.KerasTensor:
+    """A linear model: one weight for each dense column and each value of each index column.
+
+    A sum of gathered weights is the product with the one-hot matrix, without the matrix.
+
+    Returns:
+        float [rows, units].
+    """
+    penalty = keras.regularizers.L2(l2) if l2 else None
+    width = units(features)
+    total = keras.layers.Dense(width, kernel_regularizer=penalty, name="wide_dense")(given["dense"])
+    columns = list(enumerate(features.index_columns))
+    if not columns:
+        return total
+    rows, size = rows_of_table(given["indices"], columns)
+    weights = keras.layers.Embedding(
+        size, width, embeddings_initializer="zeros", embeddings_regularizer=penalty, name="wide"
+    )(rows)
+    return keras.layers.add([total, keras.ops.sum(weights, axis=1)])
+
+
+def vector(features: FeatureSet, given: Inputs, crossed: Literal["keep", "drop"]) -> keras.KerasTensor:
+    """Everything about a row as one vector: dense columns, embeddings, one-hot columns.
+
+    Args:
+        features: The fitted features.
+        given: The core's input.
+        crossed: Whether crossed features are part of it.
+
+    Returns:
+        float [rows, width].
+    """
+    columns = [
+        (at, column)
+        for at, column in enumerate(features.index_columns)
+        if crossed == "keep" or not column.crossed
+    ]
+    parts = [given["dense"]] if features.dense_names else []
+    for width in sorted({column.dimension for _, column in columns}):
+        same = [c for c in columns if c[1].encoding == "embedding" and c[1].dimension == width]
+        if same:
+            parts.append(_embedded(given["indices"], same, width))
+    one_hot = [c for c in columns if c[1].encoding == "one_hot"]
+    if one_hot:
+        parts.append(_one_hot(given["indices"], one_hot))
+    return keras.layers.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _embedded(
+    indices: keras.KerasTensor, columns: Sequence[Position], width: int
+) -> keras.KerasTensor:
+    rows, size = rows_of_table(indices, columns)
+    table = keras.layers.Embedding(size, width, name=f"embedding_{width}")
+    return keras.layers.Reshape((len(columns) * width,))(table(rows))
+
+
+def _one_hot(indices: keras.KerasTensor, columns: Sequence[Position]) -> keras.KerasTensor:
+    rows, size = rows_of_table(indices, columns)
+    # The columns own disjoint ranges, so one multi-hot row is their one-hot rows side by side.
+    return keras.layers.CategoryEncoding(size, output_mode="multi_hot")(rows)
+
+
+def hidden(
+    tensor: keras.KerasTensor,
+    layers: Sequence[int],
+    *,
+    activation: str,
+    dropout: float,
+    l2: float,
+    batch_normalization: bool,
+) -> keras.KerasTensor:
+    """A stack of dense layers of the given widths, each with its activation and dropout."""
+    penalty = keras.regularizers.L2(l2) if l2 else None
+    for number, width in enumerate(layers, 1):
+        name = f"hidden_{number}"
+        tensor = keras.layers.Dense(width, kernel_regularizer=penalty, name=name)(tensor)
+        if batch_normalization:
+            # Synchronised, because replicas that keep their own means drift apart.
+            tensor = keras.layers.BatchNormalization(synchronized=True)(tensor)
+        tensor = keras.layers.Activation(activation)(tensor)
+        if dropout:
+            tensor = keras.layers.Dropout(dropout)(tensor)
+    return tensor
+
+
+def head(features: FeatureSet, tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """The last layer: float32 [rows, units], whatever the layers before compute in."""
+    return keras.layers.Dense(units(features), dtype="float32", name="output")(tensor)
