@@ -358,8 +358,8 @@ def test_no_mlflow_database_is_made_again(copy: Project) -> None:
 
 def test_full_disk_is_told_and_leaves_nothing_half_written(copy: Project) -> None:
     before = (copy.root / "data/raw/table.parquet").read_bytes()
-    # A file system of 8 KB laid over data/raw in a mount namespace of the test's own.
-    script = "mount -t tmpfs -o size=8k full data/raw && exec python -m pipeline stage ingest"
+    # A file system of 8 KB laid over data in a mount namespace of the test's own.
+    script = "mount -t tmpfs -o size=8k full data && exec python -m pipeline stage ingest"
     done = copy.run("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the disk is full" in done.stderr

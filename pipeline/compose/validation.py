@@ -53,7 +53,8 @@ def _unclaimed(values: Mapping[str, Any], claimed: set[str], prefix: str = "") -
 
 
 def _unknown(key: str, params: Mapping[str, Any], claimed: set[str]) -> ConfigError:
-    near = nearest_keys(key, {*claimed, *flatten(params)})
+    elsewhere = {name for name in flatten(params) if not name.startswith(f"{key}.")}
+    near = nearest_keys(key, {*claimed, *elsewhere})
     section = key.rpartition(".")[0]
     siblings = sorted({_next_part(claim, section) for claim in claimed} - {""})
     return ConfigError(

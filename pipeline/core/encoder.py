@@ -8,12 +8,13 @@ matrix, because with one served row the number of ops is the cost.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pipeline.core.encoder_dates import part_indices
 from pipeline.core.encoding import FIBONACCI, FIBONACCI_SHIFT, wave_table
@@ -86,11 +87,13 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         return {"dense": self._dense(raw, dates, rows), "indices": self._indices(raw, dates, rows)}
 
     def _dense(self, raw: Raw, dates: Raw, rows: tf.Tensor) -> tf.Tensor:
-        blocks = [tf.zeros([rows, 0])]
+        # One row per feature until the end: constants then broadcast along rows of memory.
+        blocks = [tf.zeros([0, rows])]
         names: list[str] = []
         numbers = [f for f in _of(NumericFeature, self.features) if not f.boundaries]
         truths = _of(BooleanFeature, self.features)
         if numbers:
+            numbers.sort(key=lambda feature: feature.log)
             blocks += _scaled(raw, numbers)
             names += _names(numbers)
         if truths:
@@ -100,7 +103,8 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
             if feature.cyclic:
                 blocks.append(_waves(dates[feature.name], feature))
                 names += [f"{feature.name}.{p}.{wave}" for p in feature.parts for wave in _WAVES]
-        return _ordered(tf.concat(blocks, axis=1), names, self.features.dense_names)
+        order = np.array([names.index(name) for name in self.features.dense_names], np.int32)
+        return tf.transpose(tf.gather(tf.concat(blocks, axis=0), order))
 
     def _indices(self, raw: Raw, dates: Raw, rows: tf.Tensor) -> tf.Tensor:
         found: dict[str, tf.Tensor] = {}
@@ -129,12 +133,6 @@ def _of(kind: type[F], features: FeatureSet) -> list[F]:
     return [feature for feature in features.features if isinstance(feature, kind)]
 
 
-def _ordered(block: tf.Tensor, names: Sequence[str], wanted: Sequence[str]) -> tf.Tensor:
-    if list(names) == list(wanted):
-        return block
-    return tf.gather(block, [names.index(name) for name in wanted], axis=1)
-
-
 def _names(features: Sequence[NumericFeature | BooleanFeature]) -> list[str]:
     flags = [f"{feature.name}.missing" for feature in features if feature.indicator]
     return [*(feature.name for feature in features), *flags]
@@ -142,43 +140,45 @@ def _names(features: Sequence[NumericFeature | BooleanFeature]) -> list[str]:
 
 def _flags(missing: tf.Tensor, features: Sequence[NumericFeature | BooleanFeature]) -> list[Any]:
     flagged = [i for i, feature in enumerate(features) if feature.indicator]
-    if not flagged:
-        return []
-    return [tf.cast(tf.gather(missing, flagged, axis=1), tf.float32)]
+    return [tf.cast(tf.gather(missing, flagged), tf.float32)] if flagged else []
 
 
 def _scaled(raw: Raw, features: Sequence[NumericFeature]) -> list[tf.Tensor]:
-    """Scaled numbers `[rows, len(features)]`, then the indicators of those that have one."""
-    x = tf.stack([raw[feature.column] for feature in features], axis=1)
+    """Scaled numbers `[len(features), rows]`, then the indicators; logarithms come last."""
+    x = tf.stack([raw[feature.column] for feature in features])
     missing = ~tf.math.is_finite(x)
-    lows = np.array([-np.inf if f.low is None else f.low for f in features])
-    highs = np.array([np.inf if f.high is None else f.high for f in features])
+    lows = _constants(-np.inf if feature.low is None else feature.low for feature in features)
+    highs = _constants(np.inf if feature.high is None else feature.high for feature in features)
     if np.isfinite([lows, highs]).any():
         x = tf.clip_by_value(x, lows, highs)
-    if logs := [feature.log for feature in features if feature.log]:
-        logarithm = tf.sign(x) * tf.math.log1p(tf.abs(x))
-        all_logs = len(logs) == len(features)
-        x = logarithm if all_logs else tf.where([f.log for f in features], logarithm, x)
-    x = tf.where(missing, np.array([feature.impute for feature in features]), x)
-    centers = np.array([feature.center for feature in features])
-    scales = np.array([feature.scale for feature in features])
+    if logs := sum(feature.log for feature in features):
+        plain, longtailed = x[:-logs], x[-logs:]
+        logarithm = tf.sign(longtailed) * tf.math.log1p(tf.abs(longtailed))
+        x = tf.concat([plain, logarithm], axis=0)
+    x = tf.where(missing, _constants(feature.impute for feature in features), x)
+    centers = _constants(feature.center for feature in features)
+    scales = _constants(feature.scale for feature in features)
     z = tf.clip_by_value((x - centers) / scales, -DENSE_LIMIT, DENSE_LIMIT)
     return [tf.cast(z, tf.float32), *_flags(missing, features)]
 
 
+def _constants(numbers: Iterable[float]) -> NDArray[np.float64]:
+    return np.array(list(numbers), np.float64)[:, None]
+
+
 def _truth(raw: Raw, features: Sequence[BooleanFeature]) -> list[tf.Tensor]:
-    """Truth values `[rows, len(features)]`, then the indicators of those that have one."""
-    x = tf.stack([tf.cast(raw[feature.column], tf.float64) for feature in features], axis=1)
+    """Truth values `[len(features), rows]`, then the indicators."""
+    x = tf.stack([tf.cast(raw[feature.column], tf.float64) for feature in features])
     missing = tf.math.is_nan(x)
     return [tf.cast((x != 0) & ~missing, tf.float32), *_flags(missing, features)]
 
 
 def _waves(parts: tf.Tensor, feature: DatetimeFeature) -> tf.Tensor:
-    """Sin and cos of each part, `[rows, 2 * len(parts)]`, from one table of all parts."""
+    """Sin and cos of each part, `[2 * len(parts), rows]`, from one table of all parts."""
     tables = wave_table(feature)
     starts = np.cumsum([0, *(len(table) for table in tables[:-1])]).astype(np.int32)
     waves = tf.gather(np.concatenate(tables), parts + starts)
-    return tf.reshape(waves, [-1, 2 * len(tables)])
+    return tf.transpose(tf.reshape(waves, [-1, 2 * len(tables)]))
 
 
 def _bucket(x: tf.Tensor, feature: NumericFeature) -> tf.Tensor:

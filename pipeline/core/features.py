@@ -11,6 +11,7 @@ read the constants fitted here and give the same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -263,10 +264,15 @@ class FeatureSet:
     @property
     def index_columns(self) -> tuple[IndexColumn, ...]:
         """The index columns in order."""
-        columns: list[IndexColumn] = []
-        for feature in self.features:
-            columns += _index_columns(feature, {column.name: column for column in columns})
-        return tuple(columns)
+        return index_columns(self.features)
+
+
+def index_columns(features: Sequence[Feature]) -> tuple[IndexColumn, ...]:
+    """The index columns of `features` in order; a cross stands after what it crosses."""
+    columns: list[IndexColumn] = []
+    for feature in features:
+        columns += _index_columns(feature, {column.name: column for column in columns})
+    return tuple(columns)
 
 
 def _dense_names(feature: Feature) -> list[str]:

@@ -65,7 +65,9 @@ def explain(details: Sequence[ErrorDetails], schema: Node, key: str) -> ConfigEr
     for detail in details:
         finding = places.find(detail, key)
         found.setdefault(finding.key, finding)
-    first, *others = sorted(found.values(), key=_urgency)
+    # A union complains about the whole as well as about the part; the part says more.
+    inner = [one for key, one in found.items() if not any(k.startswith(f"{key}.") for k in found)]
+    first, *others = sorted(inner, key=_urgency)
     came, expected, remedy = _message(first, places)
     if others:
         listed = ", ".join(f"'{other.key}'" for other in others[:_OTHERS_LISTED])
@@ -129,6 +131,8 @@ def _numeric(text: str) -> bool:
 
 
 def _choices(node: Node) -> tuple[Any, ...]:
+    if "anyOf" in node:
+        return tuple(choice for branch in node["anyOf"] for choice in _choices(branch))
     if "enum" in node:
         return tuple(node["enum"])
     return (node["const"],) if "const" in node else ()
@@ -232,9 +236,16 @@ class _Schema:
         if part in mapping:
             return {"$ref": mapping[part]}, False
         if "anyOf" in node:
-            named = [b for b in map(self._resolve, node["anyOf"]) if b.get("title") == part]
-            return (named[0] if named else node), False
+            return self._member(node, str(part)), False
         return self._child(node, part), True
+
+    def _member(self, union: Node, tag: str) -> Node:
+        """The member of a union that pydantic's `tag` means: a class, a container, or a scalar."""
+        container = {"dict": "object", "list": "array", "tupl": "array"}.get(tag[:4])
+        for branch in map(self._resolve, union["anyOf"]):
+            if branch.get("title") == tag or (container and branch.get("type") == container):
+                return branch
+        return union
 
     def _child(self, node: Node, part: str | int) -> Node:
         if isinstance(part, int):

@@ -82,8 +82,9 @@ class Check:
     """Direction: the value must be at least (True) or at most (False) the bound."""
     bound: float
     """The bound, already worked out for relative thresholds."""
-    value: float
-    """What was measured."""
+    value: float | None
+    """What was measured; for gains and slices the end of the interval that decides; None where
+    the metric is undefined on these rows, which fails the check."""
     passed: bool
     """Whether the value keeps the bound."""
 

@@ -84,12 +84,11 @@ def usable_cores() -> int:
 
 
 @contextlib.contextmanager
-def session(seed: int, precision: str = "float32") -> Iterator[None]:
-    """Runs the block in a fresh Keras session and leaves nothing of it behind.
+def session(seed: int) -> Iterator[None]:
+    """Runs the block in a fresh Keras session, in float32, and leaves nothing of it behind.
 
     Args:
         seed: Seeds Python, NumPy and TensorFlow: initial weights, dropout, shuffles.
-        precision: Keras dtype policy of layers made in the block.
     """
     quiet_tensorflow()
     import keras
@@ -97,7 +96,7 @@ def session(seed: int, precision: str = "float32") -> Iterator[None]:
     policy, floats = keras.config.dtype_policy(), keras.config.floatx()
     keras.utils.clear_session()
     keras.config.set_floatx("float32")  # a user's ~/.keras/keras.json may say another
-    keras.config.set_dtype_policy(precision)
+    keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(seed)
     try:
         yield

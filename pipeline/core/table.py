@@ -22,6 +22,8 @@ MISSING_WORDS = ("", "na", "n/a", "<na>", "nan", "null", "none")
 
 _EXAMPLES = 5
 _ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?"
+_FLOATS = (float, np.floating)
+_CONTAINERS = (list, tuple, dict, set, np.ndarray)
 _MEANING: dict[Dtype, str] = {
     "float64": "numbers",
     "string": "words, codes or dates",
@@ -133,7 +135,10 @@ def _numbers(values: pd.Series[Any], column: Column) -> tuple[NDArray[Any], NDAr
 def _numbers_in_text(
     values: pd.Series[Any], column: Column
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    parsed = pd.to_numeric(values, errors="coerce")
+    if pd.api.types.is_complex_dtype(parsed.dtype):
+        return np.full(len(values), np.nan), np.ones(len(values), np.bool_)
+    numbers = parsed.to_numpy(dtype="float64", na_value=np.nan)
     odd = np.isnan(numbers) & values.notna().to_numpy()
     if not odd.any():
         return numbers, odd
@@ -146,20 +151,21 @@ def _numbers_in_text(
 
 
 def _words(values: pd.Series[Any], column: Column) -> tuple[Any, NDArray[np.bool_]]:
-    right = np.zeros(len(values), np.bool_)
     dtype = values.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        known, wrong = _words(pd.Series(values.cat.categories), column)
-        codes = values.cat.codes.to_numpy()
-        # Code -1 stands for missing and takes the last entry.
-        return _str_array([*known, ""]).take(codes), np.append(wrong, False)[codes]
     if pd.api.types.is_datetime64_any_dtype(dtype):
-        return _iso_dates(values), right
+        return _iso_dates(values), np.zeros(len(values), np.bool_)
     if isinstance(dtype, pd.StringDtype):
         return _dated(values.astype("str").fillna(""), column)
-    if pd.api.types.is_integer_dtype(dtype):
-        return values.astype("str").fillna("").array, right
-    words = [_word(value) for value in values.tolist()]
+    if isinstance(dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(dtype):
+        codes, known = pd.factorize(values)
+        # Code -1 stands for missing and takes the last entry.
+        text, wrong = _words_of([*known.tolist(), None], column)
+        return text.take(codes), wrong[codes]
+    return _words_of(values.tolist(), column)
+
+
+def _words_of(values: list[object], column: Column) -> tuple[Any, NDArray[np.bool_]]:
+    words = [_word(value) for value in values]
     wrong = np.fromiter((word is None for word in words), np.bool_, len(words))
     text, unparsed = _dated(pd.Series(_str_array([word or "" for word in words])), column)
     return text, wrong | unparsed
@@ -171,9 +177,9 @@ def _word(value: object) -> str | None:
         return value
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
-    if isinstance(value, float | np.floating):
+    if isinstance(value, _FLOATS):
         return _number_word(float(value))
-    if isinstance(value, list | tuple | dict | set | np.ndarray):
+    if isinstance(value, _CONTAINERS):
         return None
     if value is None or pd.isna(value):  # type: ignore[call-overload]
         return ""

@@ -36,6 +36,7 @@ from pipeline.core.tracking_run import (
     run_folder,
     run_keys,
 )
+from pipeline.core.tracking_store import Store, open_store
 from pipeline.core.tracking_tell import (
     Attempt,
     child_of,
@@ -47,7 +48,6 @@ from pipeline.core.tracking_tell import (
     tell_facts,
     tell_parent,
 )
-from pipeline.core.tracking_store import Store, open_store
 
 _LOCK_SECONDS = 120.0
 
@@ -76,6 +76,8 @@ class Flushed:
     """The parent run."""
     status: str = ""
     """Status that the parent run was given last."""
+    declared: str = ""
+    """Status that the run itself had then: RUNNING until somebody says how it ended."""
     params_hash: str = ""
     """The config that the parent run was told."""
     journals: dict[str, Carried] = Field(default_factory=dict)
@@ -118,7 +120,8 @@ def _waits(root: Path, key: str) -> bool:
     if run is None:
         return False
     flushed = _flushed(root, key)
-    if flushed.status != derived_status(root, run) or flushed.params_hash != run.params_hash:
+    known = (flushed.status, flushed.declared, flushed.params_hash)
+    if known != (derived_status(root, run), run.status, run.params_hash):
         return True
     return any(
         not carried.ended or journal.stat().st_size > carried.offset
@@ -144,7 +147,7 @@ def _carry_run(root: Path, run: RunIdentity, store: Store) -> None:
     tell_facts(store, flushed.run_id, run, endings, DvcLock.read(root))
     status = derived_status(root, run)
     end_run(store, flushed.run_id, status, run.ended_ms or _last_told_ms(root, run))
-    _record(root, run.key).write(replace(flushed, status=status))
+    _record(root, run.key).write(replace(flushed, status=status, declared=run.status))
 
 
 def _carry_journal(
@@ -153,12 +156,13 @@ def _carry_journal(
     """Tells what a journal has beyond `carried`; returns how far it is told now."""
     records, offset = read_lines(journal, carried.offset)
     attempts = _attempts(records, carried.attempt)
-    run_id, number = carried.run_id, carried.attempt
-    if attempts and attempts[0].number > number and not carried.ended:
+    run_id = carried.run_id if is_there(store, carried.run_id) else ""
+    number = carried.attempt
+    if attempts and attempts[0].number > number and run_id and not carried.ended:
         end_run(store, run_id, "KILLED", attempts[0].records[0]["time_ms"])
     ending = last_ending(journal)
     for attempt in attempts:
-        if attempt.number > number or not is_there(store, run_id):
+        if attempt.number > number or not run_id:
             run_id = child_of(store, parent, run.key, journal.stem, attempt)
         number = attempt.number
         tell_attempt(store, run_id, attempt)
@@ -166,7 +170,7 @@ def _carry_journal(
         status = ending if attempt is attempts[-1] else _own_ending(attempt)
         end_run(store, run_id, status, attempt.records[-1]["time_ms"])
         _drop_copies(journal.parent, attempt)
-    if not attempts and not carried.ended:  # it may have died without a word since the last time
+    if not attempts and run_id and not carried.ended:  # it may have died without a word since
         end_run(store, run_id, ending, _last_ms(journal))
     return Carried(offset=offset, attempt=number, run_id=run_id, ended=ending is not None)
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -46,7 +48,7 @@ class ModelVersion:
         tags: What is known of it: `model_hash`, `verdict`, `git.commit`, `data.hash`, ...
         aliases: Names it bears now.
         run_id: MLflow run that it was registered by.
-        model_id: MLflow's id of its files.
+        source: Where its files are.
         created_ms: Milliseconds since the epoch.
     """
 
@@ -55,7 +57,7 @@ class ModelVersion:
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
     run_id: str
-    model_id: str
+    source: str
     created_ms: int
 
     @property
@@ -64,9 +66,9 @@ class ModelVersion:
         return self.tags.get(HASH_TAG, "")
 
     @property
-    def validated(self) -> bool:
-        """Whether its verdict was VALIDATED when it was registered."""
-        return self.tags.get(VERDICT_TAG) == "VALIDATED"
+    def verdict(self) -> str:
+        """Its verdict when it was registered; empty where nobody judged it."""
+        return self.tags.get(VERDICT_TAG, "")
 
 
 @dataclass(frozen=True)
@@ -133,34 +135,31 @@ class Registry:
         return found[0] if found else None
 
     def saved_model(self, version: ModelVersion) -> Path:
-        """The version's SavedModel as a local folder, downloaded once from a remote store.
+        """The version's SavedModel as a local folder; downloaded once from a remote store.
 
         Raises:
             PipelineError: Its files are gone from the store.
         """
-        cached = self.store.base / STATE / "registry" / version.name / str(version.version)
-        cached = cached.with_name(f"{version.version}-{version.model_hash[:16]}")
-        if cached.exists():
-            return cached
-        with self.store.asked():
-            model = self.store.client.get_logged_model(version.model_id)
-            place = f"{model.artifact_location}/artifacts/{SAVED_MODEL}"
-            try:
-                if not place.startswith(("file:", "/")):
-                    with publish_folder(cached) as aside:
-                        mlflow.artifacts.download_artifacts(
-                            f"models:/{version.model_id}/artifacts/{SAVED_MODEL}",
-                            dst_path=str(aside),
-                            tracking_uri=self.store.uri,
-                        )
-                    return cached / "artifacts" / SAVED_MODEL
-                return Path(mlflow.artifacts.download_artifacts(place))
-            except OSError as error:
+        location = urlparse(version.source)
+        if location.scheme in {"", "file"}:
+            folder = Path(url2pathname(location.path)) / "artifacts" / SAVED_MODEL
+            if not (folder / "saved_model.pb").exists():
                 raise PipelineError(
-                    f"the files of {version.name} version {version.version} are gone: {error}",
-                    expected=f"a SavedModel at {place}",
-                    remedy="restore mlruns/ where it was, or delete that version in MLflow",
-                ) from error
+                    f"the files of {version.name} version {version.version} are gone",
+                    expected=f"a SavedModel in {folder}",
+                    remedy="bring mlruns/ back to where it was, or delete that version in MLflow",
+                )
+            return folder
+        kept = self.store.base / STATE / "registry" / version.name / str(version.version)
+        if not kept.exists():
+            with self.store.asked(), publish_folder(kept) as aside:
+                mlflow.artifacts.download_artifacts(
+                    f"models:/{version.name}/{version.version}",
+                    dst_path=str(aside),
+                    tracking_uri=self.store.uri,
+                    registry_uri=self.store.uri,
+                )
+        return kept / "artifacts" / SAVED_MODEL
 
     def add(
         self, name: str, folder: Path, run_id: str | None, tags: Mapping[str, str]
@@ -187,10 +186,11 @@ class Registry:
             client.finalize_logged_model(model.model_id, "READY")
             made = client.create_model_version(
                 name,
-                source=f"models:/{model.model_id}",
+                source=model.artifact_location,
                 run_id=run_id,
                 tags=short,
-                model_id=model.model_id,
+                # Without a run, MLflow would look the model up in its global store.
+                model_id=model.model_id if run_id else None,
             )
         return self.version(name, int(made.version))
 
@@ -233,7 +233,7 @@ def _version(entry: Any, aliases: list[str]) -> ModelVersion:
         tags=dict(entry.tags),
         aliases=tuple(sorted(aliases)),
         run_id=entry.run_id or "",
-        model_id=entry.model_id or "",
+        source=entry.source,
         created_ms=int(entry.creation_timestamp),
     )
 

@@ -7,7 +7,6 @@ Everything here may be done twice without a trace (see `tracking_flush`).
 
 from __future__ import annotations
 
-import getpass
 import json
 import posixpath
 import re
@@ -21,6 +20,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.artifacts import PARAMS
+from pipeline.core.promotions import user
 from pipeline.core.schema import flatten
 from pipeline.core.tracking_facts import DvcLock
 from pipeline.core.tracking_journal import Ending
@@ -191,7 +191,7 @@ def _found_or_made(
     found = store.client.search_runs([store.experiment_id], words, max_results=1)
     if found:
         return str(found[0].info.run_id)
-    tags = {**identity, **(more or {}), "mlflow.user": _user()}
+    tags = {**identity, **(more or {}), "mlflow.user": user()}
     made = store.client.create_run(store.experiment_id, started_ms, tags, name)
     return str(made.info.run_id)
 
@@ -247,10 +247,3 @@ def _short(value: object) -> str:
 
 def _is_short(key: str, value: str) -> bool:
     return len(value) <= _LONGEST_PARAM and not f"{key}.".startswith(_NOT_SHOWN)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container user without a name
-        return "unknown"

@@ -46,7 +46,7 @@ def champion_scores(folder: Path, frame: pd.DataFrame, label: Label) -> Scores:
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise NotComparableError(f"its SavedModel cannot be loaded: {error}") from error
     asked = _columns(answer.structured_input_signature[1], frame)
-    batches = [
+    batches: list[Any] = [
         _answers(answer(**_tensors(asked, start)), label)
         for start in range(0, len(frame), _BATCH_ROWS)
     ]

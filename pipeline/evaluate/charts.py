@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 
 from pipeline.evaluate.drawing import BLUE, GREY, INK, ORANGE, PALETTE, Gallery, short, unit_square
 from pipeline.evaluate.measures import Labels, Scores
-from pipeline.evaluate.points import confusion_points
+from pipeline.evaluate.points import confusion_points, spread
 
 _MOST_CLASSES = 30
 """Largest confusion matrix; of more classes the most frequent are drawn."""
@@ -79,11 +80,11 @@ def draw_scores(gallery: Gallery, table: pd.DataFrame, title: str) -> None:
 def draw_fit(gallery: Gallery, table: pd.DataFrame, labels: Labels, predicted: Scores) -> None:
     """Density of predicted against actual values, with group means on top."""
     with gallery.picture("predicted_vs_actual", "Predicted and actual values", table) as axes:
-        low, high = np.quantile(np.r_[labels, predicted], [0.002, 0.998])
-        span = (low, high) if high > low else (low - 0.5, high + 0.5)
-        density, across, up = np.histogram2d(predicted, labels, _DENSITY_BINS, (span, span))
+        span = spread(np.r_[labels, predicted], 0.002)
+        bins = int(np.clip(np.sqrt(len(labels)), 15, _DENSITY_BINS))
+        density, across, up = np.histogram2d(predicted, labels, bins, (span, span))
         density[density == 0] = np.nan
-        cells = axes.pcolormesh(across, up, density.T, cmap="Blues", norm="log")
+        cells = axes.pcolormesh(across, up, density.T, cmap="Blues", norm=PowerNorm(0.5))
         axes.figure.colorbar(cells, ax=axes, label="rows", pad=0.02)
         axes.plot(span, span, color=GREY, linewidth=1, linestyle=":")
         axes.plot(table["predicted"], table["actual"], "-o", color=ORANGE, label="mean actual")
@@ -102,7 +103,7 @@ def draw_residuals(gallery: Gallery, table: pd.DataFrame) -> None:
 
 
 def draw_slices(gallery: Gallery, table: pd.DataFrame, title: str, overall: float | None) -> None:
-    """Bars of one metric by slice, with intervals and a line at its value on all rows.
+    """Bars of one metric by slice, from its value on all rows outwards, with intervals.
 
     Args:
         gallery: Where to.
@@ -110,21 +111,22 @@ def draw_slices(gallery: Gallery, table: pd.DataFrame, title: str, overall: floa
         title: What the metric is called.
         overall: Its value on all rows.
     """
-    # Half a bar of air above each column's first slice, for the column's name.
+    # Room above each column's first slice for the column's name.
     starts = (table["column"] != table["column"].shift()).to_numpy()
-    place = np.arange(len(table)) + 0.9 * np.cumsum(starts)
+    place = np.arange(len(table)) + 1.1 * np.cumsum(starts)
     size = (7.0, 1.4 + 0.27 * (float(place[-1]) if len(place) else 1.0))
     with gallery.picture("slices", f"{title} by slice (rows)", table, size) as axes:
         order = list(dict.fromkeys(table["column"]))
         colours = [PALETTE[order.index(column) % len(PALETTE)] for column in table["column"]]
         middle = table["metric"].to_numpy(dtype=np.float64)
-        axes.barh(place, middle, height=0.75, color=colours, alpha=0.75)
+        # From the common value, because bars that start anywhere but there or at 0 mislead.
+        start = overall or 0.0
+        axes.barh(place, middle - start, left=start, height=0.75, color=colours, alpha=0.75)
         reach = _reach(table, middle)
         axes.errorbar(middle, place, xerr=reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        if overall is not None:
-            axes.axvline(overall, color=INK, linewidth=1, linestyle="--")
+        axes.axvline(start, color=INK, linewidth=1)
+        axes.set_xlabel("" if overall is None else f"all rows: {overall:.4g}")
         _slice_names(axes, table, place, starts)
-        _zoom(axes, table)
 
 
 def _matrix(axes: Axes, counts: npt.NDArray[Any], names: list[str]) -> None:
@@ -153,7 +155,8 @@ def _lines(axes: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 def _reach(table: pd.DataFrame, middle: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Lengths of the error bars below and above, none where there is no interval."""
     low, high = table["low"].to_numpy(np.float64), table["high"].to_numpy(np.float64)
-    return np.nan_to_num([middle - low, high - middle]).clip(0)
+    lengths: npt.NDArray[np.float64] = np.nan_to_num([middle - low, high - middle])
+    return lengths.clip(0)
 
 
 def _slice_names(
@@ -163,15 +166,9 @@ def _slice_names(
     axes.set_yticks(place, [f"{short(str(value))} ({rows:,})" for value, rows in values])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.invert_yaxis()
+    if len(place):
+        axes.set_ylim(place[-1] + 0.6, place[0] - 1.4)
     across = axes.get_yaxis_transform()
     for column, first in zip(table["column"][starts], place[starts], strict=True):
-        name, top = short(str(column)), first - 0.5
-        axes.text(-0.01, top, name, transform=across, fontweight="bold", ha="right", va="bottom")
-
-
-def _zoom(axes: Axes, table: pd.DataFrame) -> None:
-    """Where all bars are long and alike, the axis starts where the differences do."""
-    low, high = table[["metric", "low"]].min().min(), table[["metric", "high"]].max().max()
-    if np.isfinite([low, high]).all() and high > low > 0.5 * high:
-        axes.set_xlim(low - 0.15 * (high - low), high + 0.05 * (high - low))
+        name, above = short(str(column)), first - 0.9
+        axes.text(-0.01, above, name, transform=across, fontweight="bold", ha="right", va="center")

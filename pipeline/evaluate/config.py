@@ -48,10 +48,16 @@ class Threshold:
     """Whether the threshold is passed over for a task that does not have the metric."""
 
     @property
-    def compares(self) -> bool:
-        """Whether it asks for another model or for slices, which no cost figure has."""
-        mine = dataclasses.asdict(self)
-        return any(mine[name] is not None for name in mine if name.startswith(("gain_", "slice_")))
+    def gains(self) -> bool:
+        """Whether it compares with another model."""
+        demanded = (self.gain_over_champion, self.gain_over_linear, self.gain_over_trivial)
+        return any(least is not None for least in demanded)
+
+    @property
+    def in_slices(self) -> bool:
+        """Whether it looks at slices."""
+        demanded = (self.slice_min, self.slice_max, self.slice_gap)
+        return any(bound is not None for bound in demanded)
 
 
 @config
@@ -125,7 +131,7 @@ class EvaluateConfig:
     @model_validator(mode="after")
     def _costs_are_absolute(self) -> EvaluateConfig:
         for name, threshold in self.thresholds.items():
-            if METRICS[name].efficiency and threshold.compares:
+            if METRICS[name].efficiency and (threshold.gains or threshold.in_slices):
                 raise ValueError(f"only min and max for {name}, which is a cost")
         return self
 
@@ -137,4 +143,4 @@ class EvaluateStageConfig:
     evaluate: EvaluateConfig
     """How the model is measured."""
     name: str
-    """Name of the data set, and of the model in the registry."""
+    """Name of the model in the registry, where the champion is looked for."""

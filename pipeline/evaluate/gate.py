@@ -18,7 +18,6 @@ from pipeline.evaluate.evidence import CHAMPION, LINEAR, MODEL, TRIVIAL, Evidenc
 from pipeline.evaluate.slices import Slice
 
 Kind = Literal["absolute", "champion", "baseline", "slice", "efficiency"]
-Ends = tuple[float, float] | None
 
 
 def refuse_foreign_metrics(thresholds: Mapping[str, Threshold], task: Task) -> None:
@@ -38,17 +37,21 @@ def refuse_foreign_metrics(thresholds: Mapping[str, Threshold], task: Task) -> N
 
 
 def judge(evidence: Evidence, config: EvaluateConfig, model_hash: str) -> Verdict:
-    """Holds every threshold against the evidence: VALIDATED when all of them are kept."""
-    judged = [
+    """Holds every threshold against the evidence: VALIDATED when all of them are kept.
+
+    A metric that is undefined on the test split fails its threshold; one that is undefined in a
+    slice, or for the other model, is not held against it.
+    """
+    findings = [
         finding
         for name, threshold in config.thresholds.items()
         if METRICS[name].efficiency or evidence.label.task in METRICS[name].tasks
         for finding in _findings(name, threshold, evidence, benefit=config.benefit_of_doubt)
     ]
-    reasons = tuple(finding.reason for finding in judged if not finding.check.passed)
+    reasons = tuple(finding.reason for finding in findings if not finding.check.passed)
     return Verdict(
         verdict="REJECTED" if reasons else "VALIDATED",
-        checks=tuple(finding.check for finding in judged),
+        checks=tuple(finding.check for finding in findings),
         champion_version=evidence.champion_version,
         model_hash=model_hash,
         reasons=reasons,
@@ -63,45 +66,83 @@ class _Finding:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Figure:
+    """A number that a threshold is held against, in words and with its interval."""
+
+    what: str
+    value: float | None
+    interval: tuple[float, float] | None = None
+    slice: str | None = None
+
+    def end(self, *, highest: bool) -> float | None:
+        """One end of the interval; the value itself where there is no interval."""
+        return self.value if self.interval is None else self.interval[1 if highest else 0]
+
+    def __str__(self) -> str:
+        """What it is and how large."""
+        if self.value is None:
+            return f"{self.what} is undefined on these rows"
+        ends = self.interval and f" ({self.interval[0]:.4g} to {self.interval[1]:.4g})"
+        return f"{self.what} is {self.value:.4g}{ends or ''}"
+
+
 def _findings(
     name: str, threshold: Threshold, evidence: Evidence, *, benefit: bool
 ) -> Iterator[_Finding]:
     yield from _absolute(name, threshold, evidence)
-    for rival, least in (
-        (CHAMPION, threshold.gain_over_champion),
-        (LINEAR, threshold.gain_over_linear),
-        (TRIVIAL, threshold.gain_over_trivial),
-    ):
-        if least is not None and rival in evidence.gains:
-            yield _gain(name, rival, least, evidence, benefit=benefit)
+    yield from _gains(name, threshold, evidence, benefit=benefit)
     for part, estimates in evidence.slices:
         if name in estimates.values:
-            yield from _slice(name, threshold, part, estimates, evidence, benefit=benefit)
+            yield from _slice(name, threshold, _in_slice(name, part, estimates), benefit=benefit)
+            yield from _slice_gap(name, threshold, part, estimates, evidence, benefit=benefit)
 
 
 def _absolute(name: str, threshold: Threshold, evidence: Evidence) -> Iterator[_Finding]:
     cost = METRICS[name].efficiency
-    kind: Kind = "efficiency" if cost else "absolute"
     value = (evidence.costs if cost else evidence.test[MODEL].values).get(name)
-    for key, bound in (("min", threshold.min), ("max", threshold.max)):
-        if bound is not None:
-            yield _finding(f"{name}.{key}", kind, value, bound, name)
+    kind: Kind = "efficiency" if cost else "absolute"
+    figure = _Figure(name, value)
+    if threshold.min is not None:
+        yield _finding(f"{name}.min", kind, figure, value, threshold.min)
+    if threshold.max is not None:
+        yield _finding(f"{name}.max", kind, figure, value, threshold.max)
 
 
-def _gain(
-    name: str, rival: str, least: float, evidence: Evidence, *, benefit: bool
-) -> _Finding:
-    gains = evidence.gains[rival]
-    ends = gains.interval(name)
-    value = _end(gains.values.get(name), ends, highest=benefit)
-    kind: Kind = "champion" if rival == CHAMPION else "baseline"
-    version = f" version {evidence.champion_version}" if rival == CHAMPION else ""
-    what = f"{name}: the gain over the {rival}{version}{'' if rival == CHAMPION else ' baseline'}"
-    key = f"{name}.gain_over_{rival}"
-    return _finding(key, kind, value, least, what, shown=gains.values.get(name), ends=ends)
+def _gains(
+    name: str, threshold: Threshold, evidence: Evidence, *, benefit: bool
+) -> Iterator[_Finding]:
+    rivals: tuple[tuple[str, float | None, Kind, str], ...] = (
+        (CHAMPION, threshold.gain_over_champion, "champion", f" {evidence.champion_version}"),
+        (LINEAR, threshold.gain_over_linear, "baseline", " baseline"),
+        (TRIVIAL, threshold.gain_over_trivial, "baseline", " baseline"),
+    )
+    for rival, least, kind, which in rivals:
+        if least is not None and name in evidence.gains.get(rival, _NOTHING).values:
+            gains = evidence.gains[rival]
+            what = f"{name}: the gain over the {rival}{which}"
+            figure = _Figure(what, gains.values[name], gains.interval(name))
+            judged = figure.end(highest=benefit)
+            yield _finding(f"{name}.gain_over_{rival}", kind, figure, judged, least)
+
+
+def _in_slice(name: str, part: Slice, estimates: Estimates) -> _Figure:
+    what = f"{name} in {part.name} ({part.rows:,} rows)"
+    return _Figure(what, estimates.values[name], estimates.interval(name), part.name)
 
 
 def _slice(
+    name: str, threshold: Threshold, figure: _Figure, *, benefit: bool
+) -> Iterator[_Finding]:
+    if threshold.slice_min is not None:
+        judged = figure.end(highest=benefit)
+        yield _finding(f"{name}.slice_min", "slice", figure, judged, threshold.slice_min)
+    if threshold.slice_max is not None:
+        judged = figure.end(highest=not benefit)
+        yield _finding(f"{name}.slice_max", "slice", figure, judged, threshold.slice_max)
+
+
+def _slice_gap(
     name: str,
     threshold: Threshold,
     part: Slice,
@@ -110,65 +151,35 @@ def _slice(
     *,
     benefit: bool,
 ) -> Iterator[_Finding]:
-    value, ends = estimates.values[name], estimates.interval(name)
-    what = f"{name} in {part.name} ({part.rows:,} rows)"
-    for key, bound in (("slice_min", threshold.slice_min), ("slice_max", threshold.slice_max)):
-        if bound is not None:
-            judged = _end(value, ends, highest=benefit == (key == "slice_min"))
-            key = f"{name}.{key}"
-            yield _finding(key, "slice", judged, bound, what, shown=value, ends=ends, part=part)
     whole = evidence.test[MODEL].values.get(name)
-    if threshold.slice_gap is not None and whole is not None:
-        gap = _gap(name, estimates, whole)
-        value, ends = gap.values[name], gap.interval(name)
-        judged = _end(value, ends, highest=not benefit)
-        what = f"{what}: the gap to all rows"
-        key, bound = f"{name}.slice_gap", threshold.slice_gap
-        yield _finding(key, "slice", judged, bound, what, shown=value, ends=ends, part=part)
-
-
-def _gap(name: str, estimates: Estimates, whole: float) -> Estimates:
-    """How much worse than `whole` the metric is: positive is worse for every metric."""
+    if threshold.slice_gap is None or whole is None:
+        return
     level = badness(name, np.asarray(whole))
     value = float(badness(name, np.asarray(estimates.values[name])) - level)
-    samples = {key: badness(name, drawn) - level for key, drawn in estimates.samples.items()}
-    return Estimates({name: value}, {name: samples.get(name, np.empty(0))}, estimates.confidence)
+    drawn = badness(name, estimates.samples.get(name, np.empty(0))) - level
+    gap = Estimates({name: value}, {name: drawn}, estimates.confidence)
+    what = f"{name} in {part.name} ({part.rows:,} rows): how much worse than on all rows"
+    figure = _Figure(what, value, gap.interval(name), part.name)
+    judged = figure.end(highest=not benefit)
+    yield _finding(f"{name}.slice_gap", "slice", figure, judged, threshold.slice_gap)
 
 
-def _end(value: float | None, ends: Ends, *, highest: bool) -> float | None:
-    """The end of the interval that decides; the value itself where there is no interval."""
-    return value if ends is None else ends[1 if highest else 0]
-
-
-def _finding(
-    key: str,
-    kind: Kind,
-    value: float | None,
-    bound: float,
-    what: str,
-    *,
-    shown: float | None = None,
-    ends: Ends = None,
-    part: Slice | None = None,
-) -> _Finding:
-    least = not key.endswith(("max", "gap"))
-    passed = value is not None and (value >= bound if least else value <= bound)
+def _finding(key: str, kind: Kind, figure: _Figure, judged: float | None, bound: float) -> _Finding:
+    """Holds `judged`, the figure's value or an end of its interval, against `bound`."""
+    metric, rule = key.split(".")
+    least = not rule.endswith(("max", "gap"))
     check = Check(
         name=key,
-        metric=key.split(".")[0],
-        slice=part.name if part else None,
+        metric=metric,
+        slice=figure.slice,
         kind=kind,
         greater_is_better=least,
         bound=bound,
-        value=value,
-        passed=passed,
+        value=judged,
+        passed=judged is not None and (judged >= bound if least else judged <= bound),
     )
-    return _Finding(check, _reason(what, value if shown is None else shown, ends, bound, least=least))
-
-
-def _reason(what: str, value: float | None, ends: Ends, bound: float, *, least: bool) -> str:
     limit = f"{'at least' if least else 'at most'} {bound:.6g}"
-    if value is None:
-        return f"{what} is undefined on these rows; allowed is {limit}"
-    interval = f" ({ends[0]:.4g} to {ends[1]:.4g})" if ends else ""
-    return f"{what} is {value:.4g}{interval}; allowed is {limit}"
+    return _Finding(check, f"{figure}; {key} asks for {limit}")
+
+
+_NOTHING = Estimates({}, {}, confidence=0.5)

@@ -33,7 +33,7 @@ def roc_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
         hits, rows = Ranking(positive, score).curve(np.ones(len(score)))
         x = np.r_[0, (rows - hits) / (rows[-1] - hits[-1])]
         y = np.r_[0, hits / hits[-1]]
-        kept = _spread(x + y)
+        kept = _evenly(x + y)
         table = {"curve": name, "false_positive_rate": x[kept], "true_positive_rate": y[kept]}
         tables.append(pd.DataFrame(table))
     return _joined(tables, ["curve", "false_positive_rate", "true_positive_rate"])
@@ -49,7 +49,7 @@ def pr_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
     for name, (positive, score) in _drawable(curves).items():
         hits, rows = Ranking(positive, score).curve(np.ones(len(score)))
         recall, precision = hits / hits[-1], hits / rows
-        kept = _spread(recall + np.linspace(0, 1, len(recall)))
+        kept = _evenly(recall + np.linspace(0, 1, len(recall)))
         table = {"curve": name, "recall": recall[kept], "precision": precision[kept]}
         tables.append(pd.DataFrame(table))
     return _joined(tables, ["curve", "recall", "precision"])
@@ -141,9 +141,16 @@ def residual_points(labels: Labels, predicted: Scores) -> pd.DataFrame:
         residual (middle of the bin), rows; what lies outside counts in the outermost bins.
     """
     residual = predicted.astype(np.float64) - labels
-    low, high = np.quantile(residual, [0.005, 0.995])
-    rows, edges = np.histogram(np.clip(residual, low, high), bins=_SCORE_BINS)
+    low, high = spread(residual, 0.005)
+    rows, edges = np.histogram(np.clip(residual, low, high), _SCORE_BINS, (low, high))
     return pd.DataFrame({"residual": (edges[:-1] + edges[1:]) / 2, "rows": rows})
+
+
+def spread(values: Floats, tail: float) -> tuple[float, float]:
+    """Where most of `values` lie, all but a share `tail` at either end; never a single point."""
+    low, high = (float(end) for end in np.quantile(values, [tail, 1 - tail]))
+    least = 1e-6 * max(1.0, abs(low), abs(high))
+    return (low, high) if high - low > least else (low - least, high + least)
 
 
 def _drawable(
@@ -156,7 +163,7 @@ def _joined(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def _spread(along: Floats) -> npt.NDArray[np.intp]:
+def _evenly(along: Floats) -> npt.NDArray[np.intp]:
     """Indices of at most MOST_POINTS points, evenly spread along an ascending measure."""
     if len(along) <= MOST_POINTS:
         return np.arange(len(along))

@@ -1,4 +1,4 @@
-"""Export: the registered model as a SavedModel version folder, proved equal before it is published."""
+"""Export: the registered model as a SavedModel version folder, proved before it is published."""
 
 from pipeline.core.artifacts import EXPORT_RECORD, PROCESSED, REGISTRATION, SERVING, TRAINED
 from pipeline.core.stage import Stage

@@ -43,8 +43,8 @@ class PackageSource(ReadConfig):
 
     kind: Literal["package"]
     """Discriminator."""
-    package: str = Field(min_length=1)
-    """Import name of the package."""
+    package: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    """Import name of a top-level package."""
     path: str = Field(min_length=1)
     """The file, relative to the package's folder and inside it."""
 
@@ -85,6 +85,22 @@ Source = Annotated[PackageSource | FileSource | SqlSource, Field(discriminator="
 
 
 @config
+class BeforeConfig:
+    """Partner rows are events: a main row gets the latest one that was known in its time."""
+
+    column: str = Field(min_length=1)
+    """Column of dates or moments of the main table."""
+    right_column: str | None = None
+    """The same of the joined table; null: it has the same name."""
+    gap_hours: float = Field(ge=0)
+    """The event lies at least so many hours before the main row, and never at the same moment."""
+    within_hours: float = Field(gt=0)
+    """An event that lies further back counts as none."""
+    age: bool = False
+    """Whether a column PREFIXhours_ago says how far back it lies."""
+
+
+@config
 class JoinConfig:
     """A left join: every row of the main table stays once, with the partner's columns or none."""
 
@@ -100,6 +116,12 @@ class JoinConfig:
     """Columns to bring; empty: all but the key."""
     prefix: str = ""
     """Stands before the name of each column brought, e.g. plane_ makes plane_year of year."""
+    before: BeforeConfig | None = None
+    """For a table of events; null: the key alone decides."""
+    clip: dict[str, tuple[float | None, float | None]] = Field(default_factory=dict)
+    """Numbers of the joined table are moved to these bounds first, by column."""
+    aggregate: Literal["mean", "min", "max", "sum"] | None = None
+    """Makes one row of those with equal keys (and moments); null: such rows are an error."""
     warn_below: float = Field(default=0.5, ge=0, le=1)
     """A warning is given when a smaller share of rows finds a partner, 0 to 1."""
 

@@ -104,12 +104,18 @@ def _keys(values: Values) -> Keys:
 
 def _copied(stack: Stack, row_keys: Keys) -> dict[Split, float]:
     """Share of validation and test rows whose features equal those of a training row."""
-    train = row_keys[stack.train]
+    train = np.sort(row_keys[stack.train])
     return {
-        split: float(np.isin(row_keys[stack.bounds[split]], train).mean())
+        split: _found(np.sort(row_keys[stack.bounds[split]]), train)
         for split in SPLITS[1:]
-        if stack.rows[split]
+        if stack.rows[split] and len(train)
     }
+
+
+def _found(keys: Keys, among: Keys) -> float:
+    """Share of `keys` that occur in `among`; both sorted, which is what makes this quick."""
+    places = np.minimum(np.searchsorted(among, keys), len(among) - 1)
+    return float((among[places] == keys).mean())
 
 
 def _rounded(value: object) -> object:

@@ -26,7 +26,7 @@ def card(profile: Profile, position: int) -> str:
 def meter(column: ColumnProfile) -> str:
     """Strength of the tie with the label as a bar and its statistic."""
     if not column.association:
-        return '<span class="quiet">no tie measured</span>'
+        return '<span class="quiet">none measured</span>'
     headline = column.association[0]
     return (
         f'<span class="meter"><i style="width:{100 * headline.strength:.1f}%"></i></span>'
@@ -145,7 +145,7 @@ def _filled_rows(profile: Profile, column: ColumnProfile, split: Split) -> float
 def _values_caption(profile: Profile, column: ColumnProfile) -> str:
     others = column.distinct - len([n for n in column.distribution.counts["train"] if n])
     more = f"and {others:,} other values; " if others > 0 else ""
-    label = ", and its classes" if profile.task == "multiclass" else f", {_level_name(profile)}"
+    label = ", and its classes" if profile.task == "multiclass" else f"; in grey: {_level_name(profile)}"
     return f"<figcaption>{more}share of training rows{label}</figcaption>"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.core.records import SPLITS, Split
 from pipeline.preprocess import profile_statistics as statistics
 from pipeline.preprocess.profile_records import (
+    Association,
     ColumnProfile,
     Distribution,
     Finding,
@@ -17,6 +18,8 @@ from pipeline.preprocess.profile_records import (
 from pipeline.preprocess.profile_text import MEASURE_NAMES, percent
 
 _LEAK_STRENGTH = 0.95
+_LEAK_INFORMATION = 0.9
+"""Cells that lie across two classes cost mutual information its last tenth."""
 _MISSING_LEAK_STRENGTH = 0.5
 _NEAR_CONSTANT = 0.99
 _MOSTLY_MISSING = 0.5
@@ -25,7 +28,8 @@ _ID_FRACTION = 0.5
 _LARGE_DRIFT = 0.5
 _UNSEEN, _MOSTLY_UNSEEN = 0.05, 0.2
 _RARE_CLASS, _VERY_RARE_CLASS = 0.1, 0.01
-_COPIES, _MANY_COPIES = 0.01, 0.1
+_COPIES, _MANY_COPIES = 0.1, 0.5
+"""Tables of few categories have equal rows by nature."""
 _FEW_ROWS = 100
 
 
@@ -114,7 +118,7 @@ def _column(column: ColumnProfile, rows: Mapping[Split, int]) -> Iterator[Findin
 
 def _leakage(column: ColumnProfile) -> Iterator[Finding]:
     strongest = max(column.association, key=lambda one: one.strength, default=None)
-    if strongest is not None and strongest.strength >= _LEAK_STRENGTH:
+    if strongest is not None and strongest.strength >= _leak_bound(strongest):
         figure = f"{MEASURE_NAMES[strongest.measure]} {strongest.value:.3f}"
         text = f"Almost gives the label away by itself ({figure}): is it known when predicting?"
         yield _warning("leakage", column.name, text)
@@ -124,6 +128,11 @@ def _leakage(column: ColumnProfile) -> Iterator[Finding]:
             f"(strength {column.missing_strength:.2f}): is it filled in only afterwards?"
         )
         yield _warning("leakage", column.name, text)
+
+
+def _leak_bound(association: Association) -> float:
+    is_information = association.measure == "mutual_information"
+    return _LEAK_INFORMATION if is_information else _LEAK_STRENGTH
 
 
 def _emptiness(column: ColumnProfile) -> Iterator[Finding]:

@@ -11,7 +11,8 @@ from pipeline.preprocess.profile_statistics import Floats, Ints
 from pipeline.preprocess.profile_table import Labels, Sketch, Stack, Values
 
 _BINS = 30
-_CELLS = 10
+_FEWEST_CELLS, _MOST_CELLS = 10, 50
+"""Quantile cells for drift and mutual information; about the square root of the rows."""
 _FEW_VALUES = 32
 """Up to so many different values each gets a bar of its own: months, hours, counts."""
 _LONG_TAIL = 3.0
@@ -29,7 +30,7 @@ def sketch(stack: Stack, values: Values) -> Sketch:
     else:
         grid = _edges(train, others)
         bars = stack.tally(_even_bin(values, grid), _BINS)
-        inner = np.unique(_quantiles(train, np.arange(1, _CELLS) / _CELLS))
+        inner = _cell_edges(stack, train)
         cells = stack.tally(_bin(values, inner), len(inner) + 1)
         names, edges = [_name(edge, values.kind) for edge in grid[:-1]], grid.tolist()
     return Sketch(
@@ -63,6 +64,14 @@ def _quantiles(ordered: Floats, at: Floats) -> Floats:
     return ordered[((len(ordered) - 1) * at).astype(np.int64)]
 
 
+def _cell_edges(stack: Stack, train: Floats) -> Floats:
+    """Inner edges of the quantile cells: tenths, but finer where classes are to be told apart."""
+    cells = _FEWEST_CELLS
+    if stack.task == "multiclass":
+        cells = int(np.clip(np.sqrt(len(train)), _FEWEST_CELLS, _MOST_CELLS))
+    return np.unique(_quantiles(train, np.arange(1, cells) / cells))
+
+
 def _edges(train: Floats, others: Floats) -> Floats:
     """Edges of the histogram, wide enough for every split."""
     ranges = [_range(ordered) for ordered in (train, others) if len(ordered)]
@@ -86,7 +95,7 @@ def _bin(values: Values, inner: Floats) -> Ints:
 
 def _even_bin(values: Values, edges: Floats) -> Ints:
     """Bin of equal width of each number, the ends catching what lies beyond; -1 for NaN."""
-    place = (values.numbers - edges[0]) * (_BINS / (edges[-1] - edges[0]))
+    place = (values.numbers - edges[0]) / (edges[-1] - edges[0]) * _BINS
     return np.where(values.missing, -1, np.clip(place, 0, _BINS - 1)).astype(np.int64)
 
 

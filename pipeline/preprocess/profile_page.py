@@ -37,7 +37,7 @@ _MEASURES = {
     ),
     "multiclass": (
         "Tie with the label, on the training split: for numbers and dates the share of the "
-        "label's entropy they explain (MI, mutual information over tenths), for categories "
+        "label's entropy they explain (MI, mutual information over quantiles), for categories "
         "Cramér's V (0 to 1, bias-corrected)."
     ),
     "regression": (

@@ -6,7 +6,7 @@ get_model_metadata_impl.cc and model_service_impl.cc.
 
 from __future__ import annotations
 
-from google.protobuf.message import Message
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,

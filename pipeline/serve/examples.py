@@ -130,9 +130,7 @@ def _class_tensors(signature: SignatureDef) -> dict[str, str]:
     if _INPUTS not in signature.inputs:
         raise invalid(f"No classification inputs found in SignatureDef: {signature}")
     found = {
-        key: signature.outputs[key].name
-        for key in (_CLASSES, _SCORES)
-        if key in signature.outputs
+        key: signature.outputs[key].name for key in (_CLASSES, _SCORES) if key in signature.outputs
     }
     if not found:
         raise invalid(
@@ -226,9 +224,7 @@ def _fill_values(result: regression_pb2.RegressionResult, values: Array, rows: i
             f"[batch_size, 1] but got [{shape}]"
         )
     if len(values) != rows:
-        raise invalid(
-            f"Input batch size did not match output batch size: {rows} vs. {len(values)}"
-        )
+        raise invalid(f"Input batch size did not match output batch size: {rows} vs. {len(values)}")
     if values.dtype != np.float32:
         raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
     for value in values.ravel().tolist():

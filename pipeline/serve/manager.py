@@ -60,7 +60,9 @@ class Manager:
         loaded = versions.loaded if versions else {}
         servable = loaded.get(max(loaded, default=-1) if version is None else version)
         if servable is None:
-            asked = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
+            asked = (
+                f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
+            )
             raise not_found(f"Servable not found for request: {asked}")
         return servable
 

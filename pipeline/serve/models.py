@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from google.protobuf import text_format
+from google.protobuf import text_format  # type: ignore[import-untyped]
 from tensorflow_serving.config import model_server_config_pb2
 
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.serve.status import Code, ServingError, invalid
 
-ModelServerConfig = model_server_config_pb2.ModelServerConfig
+ModelServerConfig: TypeAlias = model_server_config_pb2.ModelServerConfig
 
 
 @dataclass(frozen=True)

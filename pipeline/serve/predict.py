@@ -6,7 +6,7 @@ Checks, their order, codes and texts are those of TensorFlow Serving's predict_u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
@@ -15,7 +15,7 @@ from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable
 from pipeline.serve.status import Code, ServingError, invalid
 from pipeline.serve.tensors import Array, fill_proto, to_array
 
-SignatureDef = meta_graph_pb2.SignatureDef
+SignatureDef: TypeAlias = meta_graph_pb2.SignatureDef
 
 
 def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
@@ -28,9 +28,7 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     signature = servable.signatures.get(name)
     if signature is None:
-        raise ServingError(
-            Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
-        )
+        raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
     check_inputs(signature, request.inputs)
     arrays = {alias: _array(alias, proto) for alias, proto in request.inputs.items()}
     answers = run_signature(servable, signature, arrays, request.output_filter)

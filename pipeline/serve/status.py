@@ -62,7 +62,8 @@ class ServingError(Exception):
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        # Half of a surrogate pair, quoted from a request, has no UTF-8 form to answer in.
+        self.message = message.encode("utf-8", "replace").decode("utf-8")
 
     def __str__(self) -> str:
         """As absl::Status prints itself."""

@@ -30,9 +30,10 @@ _FIELDS: dict[int, str] = {
     tf.complex128.as_datatype_enum: "dcomplex_val",
 }
 _STRING: int = tf.string.as_datatype_enum
-_DTYPES: dict[int, np.dtype[Any]] = {
+DTYPES: dict[int, np.dtype[Any]] = {
     enum: np.dtype(tf.as_dtype(enum).as_numpy_dtype) for enum in _FIELDS
 }
+"""NumPy's dtype by number in types.proto; strings are objects."""
 _HALVES = {tf.half.as_datatype_enum, tf.bfloat16.as_datatype_enum}
 _PARTS = {"scomplex_val": np.float32, "dcomplex_val": np.float64}
 _WIRE_TAGS = {np.dtype(np.float32): b"\x2a", np.dtype(np.float64): b"\x32"}
@@ -57,7 +58,7 @@ def to_array(proto: tensor_pb2.TensorProto) -> Array:
         return _strings(proto, count).reshape(shape)
     if proto.dtype not in _FIELDS:
         raise ValueError(f"no tensor of dtype {proto.dtype} can be read")
-    dtype = _DTYPES[proto.dtype]
+    dtype = DTYPES[proto.dtype]
     if count * dtype.itemsize > _LARGEST_BYTES:
         raise ValueError("the shape claims more bytes than a request can hold")
     if proto.tensor_content:

@@ -59,22 +59,32 @@ def wide(features: FeatureSet, given: Inputs, l2: float) -> keras.KerasTensor:
     A sum of gathered weights is the product with the one-hot matrix, without the matrix.
 
     Returns:
-        float [rows, units].
+        float32 [rows, units].
     """
     penalty = keras.regularizers.L2(l2) if l2 else None
-    width = units(features)
-    total = keras.layers.Dense(width, kernel_regularizer=penalty, name="wide_dense")(given["dense"])
+    # In float32 whatever the model computes in: these weights are the output, nothing follows.
+    dense = keras.layers.Dense(
+        units(features), kernel_regularizer=penalty, dtype="float32", name="wide_dense"
+    )
+    total = dense(given["dense"])
     columns = list(enumerate(features.index_columns))
     if not columns:
         return total
     rows, size = rows_of_table(given["indices"], columns)
-    weights = keras.layers.Embedding(
-        size, width, embeddings_initializer="zeros", embeddings_regularizer=penalty, name="wide"
-    )(rows)
-    return keras.layers.add([total, keras.ops.sum(weights, axis=1)])
+    table = keras.layers.Embedding(
+        size,
+        units(features),
+        embeddings_initializer="zeros",
+        embeddings_regularizer=penalty,
+        dtype="float32",
+        name="wide",
+    )
+    return keras.layers.Add(dtype="float32")([total, keras.ops.sum(table(rows), axis=1)])
 
 
-def vector(features: FeatureSet, given: Inputs, crossed: Literal["keep", "drop"]) -> keras.KerasTensor:
+def vector(
+    features: FeatureSet, given: Inputs, crossed: Literal["keep", "drop"]
+) -> keras.KerasTensor:
     """Everything about a row as one vector: dense columns, embeddings, one-hot columns.
 
     Args:

@@ -1,0 +1,265 @@
+"""What a raw column most likely is: a kind, its options and a word about why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, Column
+from pipeline.core.table import MISSING_WORDS, convert
+from pipeline.runner.init_dates import ISO, date_format, day_and_month_swapped, parsed
+
+Kind = Literal["numeric", "categorical", "boolean", "datetime", "id"]
+
+_FEW_ROWS = 20
+"""Below this, "different in each row" says nothing."""
+_UNIQUE = 0.95
+_FEW_CODES, _ROWS_PER_CODE = 10, 10
+_MANY_WORDS = 1000
+_ONE_HOT_WORDS = 6
+_SMALL_TABLE, _USUAL_MIN_COUNT = 1000, 5
+_LONG_TAIL_SKEW = 3.0
+_STRAY_WORDS, _STRAY_FRACTION = 5, 0.4
+_SENTENCE_WORDS = 5
+_SHOWN_MISSING = 0.01
+_COMPACT = "%Y%m%d"
+
+_TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_ID_NAME = re.compile("id|uuid|guid|key|index|row|rownum|nr|unnamed")
+_CODE_NAME = re.compile(
+    "code|cd|type|kind|id|key|zip|plz|postcode|postal|class|category|cat|group|grp|region|area"
+    "|district|store|branch|shop|city|country|state|status|segment|cluster|channel|product|model"
+    "|brand|make|gender|sex|race|month|weekday|hour|flag|sku|dept|department|sector|zone|line|gate"
+    "|batch|carrier|airline|agent|vendor|supplier|customer|user|device"
+)
+_MEASURE_NAME = re.compile(
+    "counts?|num|qty|quantity|amount|total|ages?|years?|days|hours|minutes|seconds|size|score"
+    "|price|cost|rate|sum|length|width|height|weight|distance|duration|income|salary|balance"
+    "|mean|avg|average|min|max|pct|percent|ratio|temp|temperature"
+)
+_SIGNED_NUMBER = re.compile(r"[\s$€£¥]*[-+]?\d[\d.,' ]*\s*(%|[^\W\d_]{1,3}|[$€£¥])?")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a column is taken for.
+
+    Attributes:
+        kind: None for a column that is left out.
+        options: Keys beside `kind`, where they differ from the defaults.
+        note: Why, for the comment beside it.
+        warning: What a person should know; empty where all is plain.
+        as_text: Whether the source must be told to read it as text.
+        stray_words: Words that stand for a missing number here.
+        moments: Parsed dates by row, for a datetime.
+    """
+
+    kind: Kind | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    warning: str = ""
+    as_text: bool = False
+    stray_words: tuple[str, ...] = ()
+    moments: pd.Series[Any] | None = None
+
+
+def left_out(reason: str) -> Guess:
+    """A column that is no feature and nothing to keep."""
+    return Guess(None, note=reason, warning=f"left out: {reason}")
+
+
+def guess_column(
+    name: str, values: pd.Series[Any], *, text_file: bool, zero_led: bool = False
+) -> Guess:
+    """Guesses what a column is from its name and all of its values.
+
+    Args:
+        name: The column's name.
+        values: Its values as the source gives them, any dtype.
+        text_file: Whether the source can be told to read a column as text, and which words mean
+            a missing value.
+        zero_led: Whether numbers in the file begin with a zero (postcodes, item numbers).
+    """
+    if values.dtype == object and values.map(_is_nested).any():
+        return left_out("lists or objects inside")
+    words, _ = convert(values, Column(name=name, dtype="string"))
+    texts = pd.Series(words, index=values.index, dtype="str")
+    present = texts[~texts.str.strip().str.lower().isin(MISSING_WORDS)]
+    if present.empty:
+        return left_out("no value in any row")
+    distinct = present.nunique()
+    if distinct == 1 and len(present) == len(values):
+        return left_out(f"always {present.iloc[0]!r}")
+    if zero_led or _zero_led_text(values, present):
+        code = _words(present, distinct, "leading zeros: a code, read as text")
+        return _with_missing(replace(code, as_text=text_file), values, present)
+    guess = _typed(name, values, present, distinct)
+    return _with_missing(guess if text_file else _as_it_is(guess, values, present), values, present)
+
+
+def _as_it_is(guess: Guess, values: pd.Series[Any], present: pd.Series[Any]) -> Guess:
+    """The guess for a source that has types of its own, which no option can change."""
+    if guess.stray_words:
+        return _words(present, present.nunique(), "numbers and words mixed")
+    if guess.as_text and pd.api.types.is_numeric_dtype(values.dtype):
+        return Guess(
+            "numeric", note="dates as whole numbers: write them as text to use them as such"
+        )
+    return replace(guess, as_text=False)
+
+
+def _zero_led_text(values: pd.Series[Any], present: pd.Series[Any]) -> bool:
+    """Whether digits were written as text because their leading zeros matter."""
+    text = not pd.api.types.is_numeric_dtype(values.dtype)
+    return text and bool(present.str.fullmatch(r"\d+").all() and present.str.match(r"0\d").any())
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, list | dict | tuple | set | np.ndarray)
+
+
+def _with_missing(guess: Guess, values: pd.Series[Any], present: pd.Series[Any]) -> Guess:
+    """Adds the share of missing values to the note."""
+    share = 1 - len(present) / len(values)
+    if share < _SHOWN_MISSING or guess.kind is None:
+        return guess
+    note = "; ".join(part for part in (guess.note, f"{share:.0%} missing") if part)
+    return replace(guess, note=note)
+
+
+def _typed(name: str, values: pd.Series[Any], present: pd.Series[Any], distinct: int) -> Guess:
+    if distinct == 1:
+        return _words(present, distinct, "one word, or missing")
+    if _truths(present):
+        return Guess("boolean")
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return _dates(present, ISO)
+    numbers, wrong = convert(values, Column(name=name, dtype="float64"))
+    stray = tuple(pd.unique(values[wrong].astype("str").str.strip()).tolist())
+    if stray:
+        return _text(name, present, distinct, numbers, stray)
+    if present.str.fullmatch(r"\d{8}").all() and date_format(_sample(present)) == _COMPACT:
+        return _dates(present, _COMPACT)
+    return _numbers(name, pd.Series(numbers[np.isfinite(numbers)]), distinct)
+
+
+def _sample(present: pd.Series[Any]) -> list[str]:
+    return pd.unique(present).tolist()
+
+
+def _truths(present: pd.Series[Any]) -> bool:
+    words = set(present.str.strip().str.lower().unique())
+    return bool(words & set(TRUE_WORDS) and words & set(FALSE_WORDS)) and words <= {
+        *TRUE_WORDS,
+        *FALSE_WORDS,
+    }
+
+
+def _named(name: str, words: re.Pattern[str]) -> bool:
+    """Whether one of the words in a name (user_id, userId) is one of `words`."""
+    return any(words.fullmatch(token.lower()) for token in _TOKEN.findall(name))
+
+
+def _numbers(name: str, numbers: pd.Series[Any], distinct: int) -> Guess:
+    spread = f"{numbers.min():g} to {numbers.max():g}"
+    whole = bool((numbers % 1 == 0).all())
+    if whole and _numbered(name, numbers, distinct):
+        note = "a number of its own in each row"
+        return Guess("id", note=note, warning=f"kept as an id, no feature: {note}")
+    if whole and _codes(name, numbers, distinct):
+        note = f"{distinct} whole numbers, taken as codes; numeric if they count or measure"
+        return Guess("categorical", _word_options(numbers), note)
+    skew: Any = numbers.skew()
+    if numbers.ge(0).all() and skew > _LONG_TAIL_SKEW:
+        return Guess("numeric", {"log": True}, f"{spread}, a long tail")
+    return Guess("numeric", note=spread)
+
+
+def _numbered(name: str, numbers: pd.Series[Any], distinct: int) -> bool:
+    """Whether these whole numbers only number the rows."""
+    if distinct < len(numbers) or distinct < _FEW_ROWS:
+        return False
+    consecutive = numbers.max() - numbers.min() == distinct - 1
+    return bool(consecutive or _named(name, _ID_NAME))
+
+
+def _codes(name: str, numbers: pd.Series[Any], distinct: int) -> bool:
+    """Whether these whole numbers are names of things rather than amounts."""
+    if _named(name, _MEASURE_NAME):
+        return False
+    if _named(name, _CODE_NAME):
+        return distinct <= len(numbers) / 2
+    return distinct <= _FEW_CODES and len(numbers) >= _ROWS_PER_CODE * distinct
+
+
+def _text(
+    name: str, present: pd.Series[Any], distinct: int, numbers: Any, stray: tuple[str, ...]
+) -> Guess:
+    pattern = date_format(_sample(present))
+    if pattern is not None:
+        return _dates(present, pattern)
+    found = pd.Series(numbers[np.isfinite(numbers)])
+    rare = len(found) >= (1 - _STRAY_FRACTION) * len(present)
+    if len(stray) <= _STRAY_WORDS and rare and found.nunique() > _FEW_CODES:
+        guess = _numbers(name, found, found.nunique())
+        listed = ", ".join(repr(word) for word in stray)
+        warning = guess.warning or f"{listed} counts as missing"
+        return replace(guess, warning=warning, stray_words=stray)
+    if distinct >= _UNIQUE * len(present) and len(present) >= _FEW_ROWS:
+        return _unique_words(present)
+    return _words(present, distinct, _signs(present))
+
+
+def _unique_words(present: pd.Series[Any]) -> Guess:
+    if present.str.count(r"\s+").mean() + 1 >= _SENTENCE_WORDS:
+        return left_out("free text, different in each row")
+    if present.str.fullmatch(_SIGNED_NUMBER.pattern).all():
+        return left_out(_signs(present))
+    note = "different in each row"
+    return Guess("id", note=note, warning=f"kept as an id, no feature: {note}")
+
+
+def _signs(present: pd.Series[Any]) -> str:
+    """A remark where words look like numbers that are not written plainly."""
+    if present.str.fullmatch(_SIGNED_NUMBER.pattern).all():
+        return f"like {present.iloc[0]!r}: write plain numbers (3.5) to use them as such"
+    return ""
+
+
+def _words(present: pd.Series[Any], distinct: int, note: str) -> Guess:
+    options = _word_options(present)
+    if distinct <= _MANY_WORDS:
+        return Guess("categorical", options, note or f"{distinct} words")
+    return Guess("categorical", options, f"{distinct:,} words; rare ones share buckets")
+
+
+def _word_options(present: pd.Series[Any]) -> dict[str, Any]:
+    counts = present.value_counts()
+    options: dict[str, Any] = {}
+    if len(counts) <= _ONE_HOT_WORDS:
+        options["encoding"] = "one_hot"
+    elif len(counts) > _MANY_WORDS:
+        options["hash_buckets"] = 256
+    if len(present) < _SMALL_TABLE and counts.min() < _USUAL_MIN_COUNT:
+        options["min_count"] = 2
+    return options
+
+
+def _dates(present: pd.Series[Any], pattern: str) -> Guess:
+    words, codes = _sample(present), pd.factorize(present)[0]
+    distinct = parsed(words, pattern)
+    if distinct is None:
+        return _words(present, len(words), "dates beyond what can be read")
+    moments = pd.Series(distinct.to_numpy()[codes], index=present.index)
+    timed = bool((distinct.dt.hour != 0).any() or (distinct.dt.minute != 0).any())
+    options: dict[str, Any] = {"format": pattern} if pattern != ISO else {}
+    options["parts"] = ["month", "day_of_week", "hour"] if timed else ["month", "day_of_week"]
+    note = f"{moments.min():%Y-%m-%d} to {moments.max():%Y-%m-%d}"
+    other = day_and_month_swapped(words, pattern)
+    warning = f"day and month could be swapped: format {pattern} or {other}" if other else ""
+    return Guess("datetime", options, note, warning, as_text=pattern == _COMPACT, moments=moments)

@@ -1,0 +1,170 @@
+"""`pipeline init`: looks at a table and writes configs/data/NAME.yaml, ready to run."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.compose.compose import compose, validate
+from pipeline.core.artifacts import CONFIGS
+from pipeline.core.console import say
+from pipeline.core.errors import PipelineError, UsageError, nearest
+from pipeline.core.publishing import publish_file
+from pipeline.runner.init_columns import Guess, guess_column
+from pipeline.runner.init_label import LabelGuess, guess_label, random_split, time_split
+from pipeline.runner.init_source import Source, read_source
+from pipeline.runner.init_text import Findings, data_yaml
+from pipeline.runner.stages import CONFIGURED
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_TAKEN_NAMES = frozenset({"true", "false", "null", "nan", "inf", "none"})
+
+
+def initialise(source: str, *, label: str, name: str | None, root: Path, force: bool) -> Path:
+    """Writes configs/data/NAME.yaml for a table nobody has described yet.
+
+    Args:
+        source: The file, or a URL that fsspec can open.
+        label: The column to predict.
+        name: Name of the data set; None takes the file's.
+        root: The project folder.
+        force: Whether an existing config is replaced.
+
+    Returns:
+        The file written.
+
+    Raises:
+        UsageError: No such file or column, a name that cannot be one, or a config that exists.
+        DataError: The table cannot be read, or there is nothing to learn from it.
+    """
+    chosen = _name(source, name)
+    target = root / CONFIGS / "data" / f"{chosen}.yaml"
+    _require_free(target, force=force)
+    table = read_source(source)
+    _require_label(table.frame, label)
+    guessed = guess_label(label, table.frame[label])
+    columns = _guess_columns(table, label, guessed)
+    found = Findings(
+        name=chosen,
+        path=_path(source, root),
+        rows=len(table.frame),
+        options=_source_options(table, columns),
+        columns=columns,
+        label_column=label,
+        label=guessed,
+        split=time_split(columns, guessed) or random_split(guessed),
+    )
+    _publish(target, data_yaml(found), root, chosen)
+    _tell(found, target.relative_to(root))
+    return target
+
+
+def _name(source: str, name: str | None) -> str:
+    if name is not None:
+        if not _NAME.fullmatch(name) or name.lower() in _TAKEN_NAMES:
+            raise UsageError(
+                f"'{name}' cannot name a data set",
+                expected="letters, digits, _ and -, a letter first",
+                remedy="choose another --name",
+            )
+        return name
+    stem = unicodedata.normalize("NFKD", Path(source).name.split(".")[0])
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", stem.encode("ascii", "ignore").decode()).strip("_-")
+    named = bool(_NAME.fullmatch(plain)) and plain.lower() not in _TAKEN_NAMES
+    return plain if named else f"table_{plain}".rstrip("_")
+
+
+def _require_free(target: Path, *, force: bool) -> None:
+    if target.exists() and not force:
+        raise UsageError(
+            f"{target} exists already",
+            expected="a name that is not taken",
+            remedy="choose another --name, or pass --force to replace it",
+        )
+
+
+def _require_label(frame: pd.DataFrame, label: str) -> None:
+    if label in frame.columns:
+        return
+    near = nearest(label, frame.columns)
+    raise UsageError(
+        f"the table has no column '{label}'",
+        expected="one of " + ", ".join(frame.columns[:40]),
+        remedy=f"did you mean {' or '.join(near)}?" if near else "choose one of these",
+    )
+
+
+def _guess_columns(table: Source, label: str, guessed: LabelGuess) -> dict[str, Guess]:
+    classes = set(guessed.values.unique()) if guessed.task != "regression" else set()
+    columns: dict[str, Guess] = {}
+    for name in table.frame.columns.drop(label):
+        guess = guess_column(
+            name,
+            table.frame[name],
+            text_file=table.text_file,
+            zero_led=name in table.zero_led,
+        )
+        if classes & set(guess.stray_words):
+            # These words cannot mean "missing" for one column and a class for the label.
+            guess = replace(Guess("categorical"), note="numbers and words mixed")
+        columns[name] = guess
+    return columns
+
+
+def _path(source: str, root: Path) -> str:
+    """The path as the config says it: relative to the project where it lies inside."""
+    if "://" in source:
+        return source
+    path = Path(source).resolve()
+    inside = path.is_relative_to(root.resolve())
+    return path.relative_to(root.resolve()).as_posix() if inside else str(path)
+
+
+def _source_options(table: Source, columns: Mapping[str, Guess]) -> dict[str, Any]:
+    texts = {name: "string" for name, guess in columns.items() if guess.as_text}
+    stray = sorted({word for guess in columns.values() for word in guess.stray_words})
+    options = dict(table.options)
+    if texts:
+        options["dtypes"] = texts
+    if stray:
+        options["missing"] = stray
+    return options
+
+
+def _publish(target: Path, text: str, root: Path, name: str) -> None:
+    """Writes the config and proves that it composes; a new file that does not is taken back."""
+    before = target.read_text(encoding="utf-8") if target.exists() else None
+    _write(target, text)
+    try:
+        validate(compose(root, [f"data={name}"]), CONFIGURED)
+    except PipelineError:
+        if before is None:
+            target.unlink()
+        else:
+            _write(target, before)
+        raise
+
+
+def _write(target: Path, text: str) -> None:
+    with publish_file(target) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def _tell(found: Findings, target: Path) -> None:
+    kinds = Counter(guess.kind or "left out" for guess in found.columns.values())
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    label = f"{found.label.task} '{found.label_column}'"
+    say(f"wrote {target}: {label}, {counted}; split by {found.split['kind']}")
+    for warning in found.label.warnings:
+        say(f"  look at '{found.label_column}': {warning}")
+    for name, guess in found.columns.items():
+        if guess.warning:
+            say(f"  look at '{name}': {guess.warning}")
+    say(f"Read it through, then: pipeline run data={found.name}")

@@ -1,0 +1,33 @@
+"""`python -m pipeline.serve`: the embedded server as a program of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+
+from pipeline.core.errors import PipelineError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the server until a signal; returns the exit code."""
+    from pipeline.serve.flags import parse_flags
+
+    try:
+        options = parse_flags(sys.argv[1:] if arguments is None else arguments)
+        if options is None:
+            for package in ("tensorflow-serving-api", "tensorflow"):
+                print(f"{package}: {importlib.metadata.version(package)}")
+            return 0
+        from pipeline.serve.run import serve_until_signalled
+
+        return serve_until_signalled(options)
+    except PipelineError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Runs the server as a program: until a signal, in good order to the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from types import FrameType
+
+from pipeline.core.console import say
+from pipeline.serve.options import Options
+from pipeline.serve.server import Server
+
+
+def serve_until_signalled(options: Options) -> int:
+    """Runs a server until SIGINT or SIGTERM, then drains it; returns the exit code.
+
+    A second signal ends the process at once.
+
+    Raises:
+        PipelineError: See `Server.start`.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("pipeline.serve").setLevel(logging.INFO)
+    server = Server(options)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if server.ending.is_set():
+            os._exit(128 + number)
+        server.ending.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    server.start()
+    if not server.ending.is_set():
+        _announce(server)
+    server.ending.wait()
+    say("draining")
+    server.stop()
+    return 0
+
+
+def _announce(server: Server) -> None:
+    host = server.options.host
+    shown = f"[{host}]" if ":" in host else host
+    for name, versions in server.manager.available().items():
+        say(f"serving {name}, version {', '.join(map(str, versions))}")
+    if server.rest_port:
+        say(f"REST at http://{shown}:{server.rest_port}")
+    if server.grpc_port:
+        say(f"gRPC at {shown}:{server.grpc_port}")

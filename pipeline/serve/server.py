@@ -1,0 +1,200 @@
+"""The server: loads the models, opens the ports, watches the disk, and ends in good order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import tensorflow as tf
+import uvicorn
+
+from pipeline.core.errors import PipelineError
+from pipeline.serve.api import Api
+from pipeline.serve.manager import Manager
+from pipeline.serve.models import check_base_paths, read_model_config
+from pipeline.serve.options import Options
+from pipeline.serve.ports import port_taken, reserve
+from pipeline.serve.rest import Rest
+from pipeline.serve.rpc import make_grpc_server
+from pipeline.serve.servable import Servable
+from pipeline.serve.status import ServingError
+from pipeline.serve.warmup import warm_up
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+
+
+class Server:
+    """A server in this process; `start`, then `stop`.
+
+    Args:
+        options: What to serve and where.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.manager = Manager(self._load, options.retries, early_labels=options.early_labels)
+        self.rest_port: int | None = None
+        """Port the REST API listens on, once started."""
+        self.grpc_port: int | None = None
+        """Port the gRPC API listens on, once started."""
+        self.ending = threading.Event()
+        """Set as soon as the server is to end, also while it still starts."""
+        self._api = Api(self.manager)
+        self._models = options.models
+        self._watchers: list[threading.Thread] = []
+        self._grpc: grpc.Server | None = None
+        self._rest: uvicorn.Server | None = None
+        self._rest_thread: threading.Thread | None = None
+        self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
+
+    def _load(self, name: str, version: int, folder: Path) -> Servable:
+        servable = Servable(name, version, folder, self.options.session_threads)
+        if self.options.warm_up:
+            try:
+                warm_up(servable, folder)
+            except ServingError:
+                servable.close()
+                raise
+        return servable
+
+    def start(self) -> None:
+        """Loads every model, and only then opens the ports.
+
+        Raises:
+            BusyError: A port is taken.
+            PipelineError: A model has a missing base path or a version that does not load.
+        """
+        tf.get_logger().setLevel("ERROR")  # the session API is meant, not an oversight
+        options = self.options
+        with contextlib.ExitStack() as reserved:
+            # Taken before the models load: a wrong port should cost no time. Nobody can connect
+            # before `listen`.
+            rest = reserve(options.host, options.rest_port)
+            grpc_ = reserve(options.host, options.grpc_port)
+            for taken in filter(None, (rest, grpc_)):
+                reserved.enter_context(taken)
+            self._load_models()
+            if grpc_:
+                self._start_grpc(grpc_)
+            if rest:
+                self._start_rest(rest.dup())
+        self._watch(self.manager.refresh, options.poll_seconds)
+        if options.model_config_file:
+            self._watch(self._reread_config, options.config_poll_seconds)
+
+    def _load_models(self) -> None:
+        try:
+            check_base_paths(self.options.models)
+            self._wait_for_versions()
+            self.manager.apply(self.options.models)
+        except ServingError as error:
+            raise PipelineError(
+                f"the server cannot start: {error.message}",
+                remedy="correct the path, or export the model (again) with `pipeline run`",
+            ) from error
+
+    def _wait_for_versions(self) -> None:
+        """As the real server does: a model may be served before its first export."""
+        waiting = True
+        while waiting and self.options.poll_seconds and not self.ending.is_set():
+            empty = [model for model in self.options.models if not model.aspired()]
+            for model in empty:
+                log.warning(
+                    "No versions of servable %s found under base path %s; waiting for one",
+                    model.name,
+                    model.base_path,
+                )
+            waiting = bool(empty) and not self.ending.wait(self.options.poll_seconds)
+
+    def _start_grpc(self, reserved: socket.socket) -> None:
+        self.grpc_port = reserved.getsockname()[1]
+        reserved.close()
+        self._grpc = make_grpc_server(self._api, self.options.threads)
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        try:
+            self._grpc.add_insecure_port(f"{host}:{self.grpc_port}")
+        except RuntimeError as error:
+            raise port_taken(self.options.host, self.grpc_port or 0) from error
+        self._grpc.start()
+
+    def _start_rest(self, reserved: socket.socket) -> None:
+        self.rest_port = reserved.getsockname()[1]
+        app = Rest(
+            self._api,
+            self._pool,
+            self.options.max_body_bytes,
+            self.options.rest_timeout_seconds or None,
+            cors=self.options.cors,
+        )
+        self._rest = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=round(self.options.drain_seconds),
+            )
+        )
+        self._rest_thread = threading.Thread(
+            target=self._rest.run, kwargs={"sockets": [reserved]}, daemon=True
+        )
+        self._rest_thread.start()
+        while not self._rest.started:
+            if not self._rest_thread.is_alive():
+                raise port_taken(self.options.host, self.rest_port or 0)
+            time.sleep(0.01)
+
+    def _watch(self, look: Callable[[], None], seconds: float) -> None:
+        """Calls `look` every so many seconds until the end; 0: never."""
+        if not seconds:
+            return
+
+        def watch() -> None:
+            while not self.ending.wait(seconds):
+                try:
+                    look()
+                except Exception:
+                    # Whatever it was, the next look may find it mended, and requests go on.
+                    log.exception("looking for changes failed")
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        self._watchers.append(thread)
+
+    def _reread_config(self) -> None:
+        path = self.options.model_config_file
+        if path is None:
+            return
+        try:
+            models = read_model_config(path)
+            if models != self._models:
+                self.manager.apply(models)
+                self._models = models
+        except (PipelineError, ServingError) as error:
+            log.warning("%s is not taken over: %s", path.name, error)
+
+    def stop(self) -> None:
+        """Takes no further request, lets the running ones end, frees everything."""
+        self.ending.set()
+        grpc_ended = self._grpc.stop(self.options.drain_seconds) if self._grpc else None
+        if self._rest and self._rest_thread:
+            self._rest.should_exit = True
+            self._rest_thread.join()
+        if grpc_ended:
+            grpc_ended.wait()
+        for watcher in self._watchers:
+            watcher.join()
+        self._pool.shutdown()
+        self.manager.close()

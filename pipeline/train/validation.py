@@ -1,0 +1,116 @@
+"""How good the weights are after an epoch: exact metrics over the whole validation split.
+
+Measured once an epoch in NumPy: metrics that are updated in every step would slow training, and
+Keras's AUC is an approximation by thresholds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.features import Label, Task
+from pipeline.train.examples import Examples
+
+MEASURED: dict[Task, tuple[str, ...]] = {
+    "binary": ("val_loss", "val_auc", "val_accuracy"),
+    "multiclass": ("val_loss", "val_accuracy"),
+    "regression": ("val_loss", "val_mae", "val_rmse"),
+}
+"""What is measured for each task."""
+
+GREATER_IS_BETTER = frozenset({"val_auc", "val_accuracy"})
+"""The others are errors."""
+
+_BLOCK_ROWS = 8192
+
+
+class Validation:
+    """Measures a core on the validation split.
+
+    Args:
+        core: The core, trained in place.
+        examples: The validation split.
+        label: The task.
+        loss: The loss, without label smoothing.
+    """
+
+    def __init__(
+        self, core: keras.Model, examples: Examples, label: Label, loss: keras.losses.Loss
+    ) -> None:
+        self.examples = examples
+        self.label = label
+        self.loss = loss
+        # Traced once for any number of rows.
+        shapes = {
+            name: tf.TensorSpec([None, array.shape[1]], array.dtype)
+            for name, array in examples.inputs.items()
+        }
+        self.score = tf.function(
+            lambda inputs: tf.cast(core(inputs, training=False), tf.float32),
+            input_signature=[shapes],
+        )
+
+    def outputs(self) -> NDArray[np.float32]:
+        """What the core says: logits or standardised values, float32 `[rows, units]`."""
+        inputs = self.examples.inputs
+        blocks = []
+        for start in range(0, len(self.examples), _BLOCK_ROWS):
+            rows = slice(start, start + _BLOCK_ROWS)
+            blocks.append(self.score({name: array[rows] for name, array in inputs.items()}).numpy())
+        return np.concatenate(blocks)
+
+    def __call__(self) -> dict[str, float]:
+        """The metrics of `MEASURED`; val_auc only where both classes have rows."""
+        outputs = self.outputs()
+        labels = self.examples.labels
+        loss = float(self.loss(labels, outputs))
+        if not np.isfinite(outputs).all():  # weights have just exploded: only the loss can say so
+            return {"val_loss": float("nan")}
+        if self.label.task == "regression":
+            return {"val_loss": loss, **_errors(outputs - labels, self.label.scale)}
+        if self.label.task == "multiclass":
+            return {"val_loss": loss, "val_accuracy": float(np.mean(outputs.argmax(1) == labels))}
+        return {"val_loss": loss, **_binary(outputs[:, 0], labels[:, 0])}
+
+
+def _errors(errors: NDArray[Any], scale: float) -> dict[str, float]:
+    """Mean absolute and root mean squared error in the label's unit."""
+    return {
+        "val_mae": float(np.abs(errors).mean()) * scale,
+        "val_rmse": float(np.sqrt(np.square(errors, dtype=np.float64).mean())) * scale,
+    }
+
+
+def _binary(logits: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
+    metrics = {"val_accuracy": float(np.mean((logits > 0) == (labels > 0)))}
+    if len(np.unique(labels)) == 2:
+        metrics["val_auc"] = float(roc_auc_score(labels, logits))
+    return metrics
+
+
+def require_monitor(monitor: str, label: Label, validation: Examples) -> None:
+    """Refuses a monitor that the task or the validation split cannot give.
+
+    Raises:
+        ConfigError: The task does not have the metric.
+        DataError: The validation split has one class only, which leaves AUC undefined.
+    """
+    if monitor not in MEASURED[label.task]:
+        raise ConfigError(
+            f"train.early_stopping.monitor={monitor}, but the task is {label.task}",
+            expected="one of " + ", ".join(MEASURED[label.task]),
+            remedy="set train.early_stopping.monitor=val_loss",
+        )
+    if monitor == "val_auc" and len(np.unique(validation.labels)) < 2:
+        raise DataError(
+            "all validation rows are of one class, so val_auc is undefined",
+            expected="rows of both classes in the validation split",
+            remedy="change data.split, or set train.early_stopping.monitor=val_loss",
+        )

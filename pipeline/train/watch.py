@@ -1,0 +1,135 @@
+"""What is watched while Keras trains: progress, divergence, epochs, the best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from numpy.typing import NDArray
+
+from pipeline.core.errors import PipelineError
+from pipeline.train.config import EarlyStoppingConfig
+from pipeline.train.validation import GREATER_IS_BETTER
+
+HIGHEST_LOSS = 1e6
+"""A loss above this has exploded: labels are standardised, so a sane loss is around 1."""
+
+Row = dict[str, float]
+"""One epoch: epoch, learning_rate, loss, val_loss and further metrics."""
+
+
+class TrainingDivergedError(PipelineError):
+    """The loss is no number any more, or grows without bound."""
+
+    def __init__(
+        self, loss: float, epoch: int, first_step: int, last_step: int, rate: float
+    ) -> None:
+        super().__init__(
+            f"the loss became {loss:g} in epoch {epoch}, between steps {first_step} and {last_step}"
+            f" of it, at a learning rate of {rate:g}",
+            expected=f"a finite loss below {HIGHEST_LOSS:g}",
+            remedy="lower train.optimizer.learning_rate (a tenth is a good next try), set"
+            " train.optimizer.clip_norm=1.0 or train.precision=float32; nothing was written",
+        )
+
+
+class StepWatch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Shows progress and stops training that has diverged.
+
+    Args:
+        advance: Of `console.progress`, in steps.
+        batch_rows: Rows of a step.
+    """
+
+    def __init__(self, advance: Callable[[float, str], None], batch_rows: int) -> None:
+        super().__init__()
+        self.advance = advance
+        self.batch_rows = batch_rows
+        self.epoch = 0
+        self.seen = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts the clock of the epoch."""
+        del logs
+        self.epoch, self.seen, self.started = epoch, 0, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Runs after each call into TensorFlow, of one or more steps; `batch` is its last one."""
+        loss = float(logs["loss"])
+        if not loss <= HIGHEST_LOSS:  # also true for NaN
+            rate = learning_rate(self.model)
+            raise TrainingDivergedError(loss, self.epoch, self.seen, batch, rate)
+        steps, self.seen = batch + 1 - self.seen, batch + 1
+        speed = self.seen * self.batch_rows / (time.perf_counter() - self.started)
+        self.advance(steps, f"epoch {self.epoch} loss {loss:.4f} {speed:,.0f} examples/s")
+
+
+class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Validates after each epoch and tells the row to everyone who wants it.
+
+    Args:
+        validate: Measures the weights as they are.
+        tell: Called with each row in turn.
+    """
+
+    def __init__(
+        self, validate: Callable[[], Mapping[str, float]], tell: Callable[[Row], None]
+    ) -> None:
+        super().__init__()
+        self.validate = validate
+        self.tell = tell
+        self.rows: list[Row] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Adds what was measured to the history, and to `logs` for other callbacks."""
+        measured = self.validate()
+        logs.update(measured)
+        row = {"epoch": epoch, "learning_rate": learning_rate(self.model), "loss": logs["loss"]}
+        self.rows.append({**row, **measured})
+        self.tell(self.rows[-1])
+
+
+class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Remembers the best epoch's weights, stops when none gets better, and restores them.
+
+    Args:
+        config: What is watched and for how long.
+
+    Attributes:
+        best_epoch: Epoch whose weights are kept, from 0.
+    """
+
+    def __init__(self, config: EarlyStoppingConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.best_epoch = 0
+        self.best_score = -math.inf
+        self.best_weights: list[NDArray[Any]] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Compares this epoch with the best one so far."""
+        value = logs[self.config.monitor]
+        score = value if self.config.monitor in GREATER_IS_BETTER else -value
+        if score > self.best_score + (self.config.min_delta if self.best_weights else 0.0):
+            self.best_epoch, self.best_score = epoch, score
+            self.best_weights = self.model.get_weights()
+        elif self.config.patience and epoch - self.best_epoch >= self.config.patience:
+            self.model.stop_training = True
+        self.last_epoch = epoch
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Puts the best weights back, where that is wanted."""
+        del logs
+        if self.config.restore_best and self.best_weights:
+            self.model.set_weights(self.best_weights)
+        else:
+            self.best_epoch = self.last_epoch
+
+
+def learning_rate(model: keras.Model) -> float:
+    """The rate of the next step."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # float16 wraps it
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
