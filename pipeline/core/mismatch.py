@@ -23,6 +23,8 @@ _UNKNOWN = frozenset({"unexpected_keyword_argument", "extra_forbidden"})
 _MISSING = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
 _UNTAGGED = "union_tag_not_found"
 _MISTAGGED = "union_tag_invalid"
+_KEY = "[key]"
+"""Last part of pydantic's path where the name of a key is wrong rather than its value."""
 _OWN_WORDS = frozenset({"value_error", "assertion_error"})
 _SHOWN_CHARACTERS = 200
 _NAMES_LISTED = 40
@@ -77,7 +79,7 @@ def explain(details: Sequence[ErrorDetails], schema: Node, key: str) -> ConfigEr
 
 
 def _urgency(finding: _Finding) -> int:
-    if finding.kind in _UNKNOWN:
+    if finding.kind in _UNKNOWN or finding.kind == _KEY:
         return 0
     return 2 if finding.kind in _MISSING else 1
 
@@ -89,6 +91,8 @@ def _message(finding: _Finding, places: _Schema) -> tuple[str, str, str]:
     if finding.kind in _MISSING or finding.kind == _UNTAGGED:
         came = f"config key '{finding.key}' is missing"
         return came, expected, f"set {finding.key}=VALUE"
+    if finding.kind == _KEY:
+        return f"unknown config key '{finding.key}'", finding.words, "rename or remove it"
     if finding.kind in _OWN_WORDS and isinstance(finding.value, Mapping | list):
         came = f"config section '{finding.key}' contradicts itself: {finding.words}"
         return came, "", f"change one of the keys of {finding.key}"
@@ -119,6 +123,8 @@ def _remedy(finding: _Finding) -> str:
         and _numeric(finding.value)
     ):
         return f"write the number without quotes: {finding.key}={finding.value}"
+    if isinstance(finding.value, str) and "name" in finding.node.get("properties", {}):
+        return f"did you mean {finding.key}.name={finding.value}?"
     return f"set {finding.key} to such a value"
 
 
@@ -149,7 +155,8 @@ class _Schema:
         parts: list[str] = [key] if key else []
         owner: Node = {}
         node = self._resolve(self._root)
-        for part in detail["loc"]:
+        named = detail["loc"][-1:] == (_KEY,)
+        for part in detail["loc"][: -1 if named else None]:
             child, is_key = self._step(node, part)
             if is_key:
                 owner = self._holder(node, part)
@@ -163,7 +170,7 @@ class _Schema:
             node = {"enum": sorted(union.get("discriminator", {}).get("mapping", {}))}
             value = value.get(tag) if isinstance(value, Mapping) else value
         return _Finding(
-            kind=detail["type"],
+            kind=_KEY if named else detail["type"],
             key=".".join(parts),
             node=node,
             owner=owner,

@@ -97,7 +97,8 @@ def _shared_scores(model: RawColumnsModel, features: FeatureSet) -> Callable[[Te
     def scores(raw: Tensors) -> Any:
         return model(raw, training=False)
 
-    return _traced(scores, signature(features))
+    shared: Callable[[Tensors], Any] = _traced(scores, signature(features))
+    return shared
 
 
 def _shared_answer(
@@ -110,7 +111,8 @@ def _shared_answer(
         number = tf.constant(version, tf.int64)
         return {**_answer(found, features.label), "version": tf.fill(tf.shape(found)[:1], number)}
 
-    return _traced(answer, signature(features))
+    shared: Callable[[Tensors], Tensors] = _traced(answer, signature(features))
+    return shared
 
 
 def _traced(function: Callable[[Any], Any], spec: Any) -> Any:

@@ -20,6 +20,8 @@ _MOST_CLASSES = 30
 _WRITTEN_CELLS = 12
 """Up to this many classes a confusion matrix has room for its numbers."""
 _DENSITY_BINS = 60
+_ROOMY = (6.0, 4.8)
+"""Size of pictures whose tick labels may be long numbers."""
 
 
 def draw_confusion(
@@ -79,7 +81,8 @@ def draw_scores(gallery: Gallery, table: pd.DataFrame, title: str) -> None:
 
 def draw_fit(gallery: Gallery, table: pd.DataFrame, labels: Labels, predicted: Scores) -> None:
     """Density of predicted against actual values, with group means on top."""
-    with gallery.picture("predicted_vs_actual", "Predicted and actual values", table) as axes:
+    title = "Predicted and actual values"
+    with gallery.picture("predicted_vs_actual", title, table, _ROOMY) as axes:
         span = spread(np.r_[labels, predicted], 0.002)
         bins = int(np.clip(np.sqrt(len(labels)), 15, _DENSITY_BINS))
         density, across, up = np.histogram2d(predicted, labels, bins, (span, span))
@@ -94,7 +97,7 @@ def draw_fit(gallery: Gallery, table: pd.DataFrame, labels: Labels, predicted: S
 
 def draw_residuals(gallery: Gallery, table: pd.DataFrame) -> None:
     """Histogram of predicted less actual."""
-    with gallery.picture("residuals", "Residuals", table) as axes:
+    with gallery.picture("residuals", "Residuals", table, _ROOMY) as axes:
         middle = table["residual"].to_numpy()
         width = 0.92 * (middle[1] - middle[0])
         axes.bar(middle, table["rows"], width=width, color=BLUE, alpha=0.8)

@@ -131,6 +131,8 @@ class JoinConfig:
             raise ValueError("either key, or left_key with right_key")
         if len(self.left_key) != len(self.right_key):
             raise ValueError("left_key and right_key of the same length")
+        if self.columns and not set(self.clip) <= set(self.columns):
+            raise ValueError("clip only of columns that columns names")
 
 
 @config

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -52,15 +53,18 @@ def package(saved_model: Path, features: FeatureSet, example: pd.DataFrame, fold
     rows = folder / "rows"
     write_rows_package(rows, features)
     model = folder / "model"
-    mlflow.pyfunc.save_model(
-        model,
-        python_model=LOADER,
-        artifacts={SAVED_MODEL: str(saved_model), "rows": str(rows)},
-        signature=signature(features),
-        input_example=example,
-        pip_requirements=[f"{name}=={metadata.version(name)}" for name in _NEEDED],
-        metadata={"columns": {column.name: column.dtype for column in features.columns}},
-    )
+    with warnings.catch_warnings():
+        # MLflow's pyfunc says this of its own chat types when it is imported.
+        warnings.filterwarnings("ignore", "(.|\n)*Any type hint is inferred as AnyType")
+        mlflow.pyfunc.save_model(
+            model,
+            python_model=LOADER,
+            artifacts={SAVED_MODEL: str(saved_model), "rows": str(rows)},
+            signature=signature(features),
+            input_example=example,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in _NEEDED],
+            metadata={"columns": {column.name: column.dtype for column in features.columns}},
+        )
     return model
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
+from pipeline.core import tracking
 from pipeline.core.orphans import die_with_parent
 from pipeline.runner.execute import EXIT_INTERRUPTED, flush_journals, run_stage
 
@@ -38,9 +39,10 @@ def _import_heavy() -> None:
 
     quiet_tensorflow()
     import keras  # noqa: F401
-    import mlflow  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import tensorflow  # noqa: F401
+
+    tracking.warm()
 
 
 def _run_for_client(

@@ -82,7 +82,7 @@ class TrainConfig:
     early_stopping: EarlyStoppingConfig
     """When to stop, what to keep."""
     class_weights: Literal["none", "balanced"] | dict[str, float]
-    """Weight of each class in the loss: none, balanced (rows / (classes * class rows)) or by name."""
+    """Weight of each class in the loss: none, balanced (each class weighs the same), or by name."""
     label_smoothing: float = Field(ge=0, lt=1)
     """Share of each label given evenly to all classes (binary, multiclass)."""
     regression_loss: Literal["squared", "absolute", "huber"]

@@ -95,7 +95,7 @@ def fit(
         runtime.require_determinism()
     with strategy(config.strategy).scope():
         core = build_core(config, features)
-        compile_core(core, config, features, cut)
+        trainer = trainer_of(core, config, features, cut)
     measure = Validation(
         core, validation, features.label, optimization.loss(features.label, options, smoothed=False)
     )
@@ -104,7 +104,7 @@ def fit(
     total = options.epochs * cut.steps_per_epoch
     started = time.perf_counter()
     with progress("train", total) as advance:
-        core.fit(
+        trainer.fit(
             batches,
             epochs=options.epochs,
             steps_per_epoch=cut.steps_per_epoch,
@@ -154,12 +154,18 @@ def _dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def compile_core(
+def trainer_of(
     core: keras.Model, config: TrainStageConfig, features: FeatureSet, cut: Plan
-) -> None:
-    """Gives the core its optimiser and loss."""
+) -> keras.Model:
+    """The same layers as a second model with optimiser and loss.
+
+    The core itself stays uncompiled, because a saved model carries what it was compiled with, and
+    the stages that load it know nothing of training.
+    """
     options = config.train
-    core.compile(
+    with _dtype_policy(options.precision):  # where Keras looks whether to scale the loss
+        trainer = keras.Model(core.input, core.output)
+    trainer.compile(
         optimizer=optimization.optimizer(
             options.optimizer, options.schedule, options.epochs * cut.steps_per_epoch
         ),
@@ -168,3 +174,4 @@ def compile_core(
         # XLA takes many seconds to compile a step of a small model, and gains little on a CPU.
         jit_compile=False,
     )
+    return trainer

@@ -22,7 +22,8 @@ def optimizer(
         total_steps: Steps of the whole training, at least 1.
     """
     rate = LearningRate(config.learning_rate, schedule, total_steps)
-    decay = config.weight_decay or None
+    # Without decay its operations are left out; adamw, which is named after it, insists on them.
+    decay = config.weight_decay if config.weight_decay or config.name == "adamw" else None
     common = {"learning_rate": rate, "weight_decay": decay, "global_clipnorm": config.clip_norm}
     betas = {"beta_1": config.beta_1, "beta_2": config.beta_2}
     epsilon = {"epsilon": config.epsilon}

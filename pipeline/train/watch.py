@@ -24,13 +24,10 @@ Row = dict[str, float]
 class TrainingDivergedError(PipelineError):
     """The loss is no number any more, or grows without bound."""
 
-    def __init__(
-        self, loss: float, epoch: int, first_step: int, last_step: int, rate: float
-    ) -> None:
+    def __init__(self, what: str, loss: float, where: str, rate: float) -> None:
         super().__init__(
-            f"the loss became {loss:g} in epoch {epoch}, between steps {first_step} and {last_step}"
-            f" of it, at a learning rate of {rate:g}",
-            expected=f"a finite loss below {HIGHEST_LOSS:g}",
+            f"the {what} became {loss:g} {where}, at a learning rate of {rate:g}",
+            expected=f"a finite loss of at most {HIGHEST_LOSS:g}",
             remedy="lower train.optimizer.learning_rate (a tenth is a good next try), set"
             " train.optimizer.clip_norm=1.0 or train.precision=float32; nothing was written",
         )
@@ -60,8 +57,8 @@ class StepWatch(keras.callbacks.Callback):  # type: ignore[misc]
         """Runs after each call into TensorFlow, of one or more steps; `batch` is its last one."""
         loss = float(logs["loss"])
         if not loss <= HIGHEST_LOSS:  # also true for NaN
-            rate = learning_rate(self.model)
-            raise TrainingDivergedError(loss, self.epoch, self.seen, batch, rate)
+            where = f"in epoch {self.epoch}, in one of its steps {self.seen} to {batch}"
+            raise TrainingDivergedError("loss", loss, where, learning_rate(self.model))
         steps, self.seen = batch + 1 - self.seen, batch + 1
         speed = self.seen * self.batch_rows / (time.perf_counter() - self.started)
         self.advance(steps, f"epoch {self.epoch} loss {loss:.4f} {speed:,.0f} examples/s")
@@ -86,6 +83,10 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds what was measured to the history, and to `logs` for other callbacks."""
         measured = self.validate()
+        loss = measured["val_loss"]
+        if not loss <= HIGHEST_LOSS:
+            where, rate = f"after epoch {epoch}", learning_rate(self.model)
+            raise TrainingDivergedError("validation loss", loss, where, rate)
         logs.update(measured)
         row = {"epoch": epoch, "learning_rate": learning_rate(self.model), "loss": logs["loss"]}
         self.rows.append({**row, **measured})

@@ -111,7 +111,7 @@ def date_words() -> st.SearchStrategy[str]:
 
 
 @st.composite
-def tables(draw: st.DrawFn, max_rows: int = 12) -> pd.DataFrame:
+def tables(draw: st.DrawFn, max_rows: int = 8) -> pd.DataFrame:
     """Rows in served dtypes, with whatever a client may send."""
     rows = draw(st.integers(0, max_rows))
 

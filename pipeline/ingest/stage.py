@@ -1,0 +1,120 @@
+"""The door of ingest: read the source, sample it, join what belongs to it, publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from pipeline.core.artifacts import Artifacts, write_json
+from pipeline.core.console import progress, say
+from pipeline.core.records import FileFacts, SourceRecord
+from pipeline.core.schema import dump
+from pipeline.core.stage import Context
+from pipeline.ingest.config import IngestConfig, IngestStageConfig, JoinConfig, Source, SqlSource
+from pipeline.ingest.join import left_join
+from pipeline.ingest.locate import local_file
+from pipeline.ingest.read import read_table
+
+Brought = tuple[pa.Table, FileFacts]
+
+
+def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> None:
+    """Brings the source and its joins into data/raw.
+
+    Raises:
+        DataError: A source is missing, empty or damaged, or a join does not fit.
+        PipelineError: A variable that holds a database's address is not set.
+    """
+    known: dict[str, Brought] = {}
+    facts: dict[str, FileFacts] = {}
+    matched: dict[str, float] = {}
+    with progress("bringing tables", total=len(config.joins) + 2) as advance:
+        table, source = bring(config.source, context.root, known)
+        table = sample(table, config.ingest)
+        advance(1, source.uri)
+        for name, join in config.joins.items():
+            partner, facts[name] = bring(join.source, context.root, known)
+            table, matched[name] = left_join(table, partner, name, join)
+            advance(1, name)
+        record = publish(table, source, facts, matched, artifacts)
+        advance(1, "written")
+    report(record, config.joins)
+    context.journal.params({"source": record.source.uri, "rows": record.rows})
+    context.journal.tags({"source_sha256": record.source.sha256, "data_sha256": record.sha256})
+
+
+def bring(source: Source, root: Path, known: dict[str, Brought]) -> Brought:
+    """Reads a source once, however often it is named; `known` remembers.
+
+    Raises:
+        DataError: It is missing, empty or damaged.
+        PipelineError: A variable that holds a database's address is not set.
+    """
+    key = json.dumps(dump(source))
+    if key not in known:
+        known[key] = _read(source, root)
+    return known[key]
+
+
+def sample(table: pa.Table, config: IngestConfig) -> pa.Table:
+    """`sample_rows` rows drawn at random without replacement, in the order of the table."""
+    if config.sample_rows is None or config.sample_rows >= table.num_rows:
+        return table
+    drawn = np.random.default_rng(config.seed).choice(
+        table.num_rows, config.sample_rows, replace=False, shuffle=False
+    )
+    return table.take(np.sort(drawn))
+
+
+def publish(
+    table: pa.Table,
+    source: FileFacts,
+    joins: dict[str, FileFacts],
+    matched: dict[str, float],
+    artifacts: Artifacts,
+) -> SourceRecord:
+    """Writes table.parquet and source.json in one step; equal tables give equal bytes."""
+    with artifacts.raw.publish() as folder:
+        path = folder / artifacts.raw_table.path.name
+        parquet.write_table(table.replace_schema_metadata(None), path, compression="zstd")
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        record = SourceRecord(
+            source=source,
+            joins=joins,
+            matched_fraction={name: round(fraction, 6) for name, fraction in matched.items()},
+            rows=table.num_rows,
+            columns=tuple(table.column_names),
+            sha256=sha256,
+        )
+        write_json(folder / artifacts.source.path.name, dump(record))
+    return record
+
+
+def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
+    """Says what came in, and which join found few partners."""
+    say(f"  {record.rows:,} rows, {len(record.columns)} columns from {record.source.uri}")
+    for name, fraction in record.matched_fraction.items():
+        say(f"  {name}: {fraction:.1%} of the rows found a partner")
+        if fraction < joins[name].warn_below:
+            say(
+                f"  warning: that is below {joins[name].warn_below:.0%}; are the key's values "
+                f"written alike in both tables? (data.joins.{name}.warn_below)"
+            )
+
+
+def _read(source: Source, root: Path) -> Brought:
+    if isinstance(source, SqlSource):
+        # SQLAlchemy is imported only for those who use it.
+        from pipeline.ingest.query import query_table, table_sha256
+
+        table, uri = query_table(source, root)
+        return table, FileFacts(uri=uri, sha256=table_sha256(table), rows=table.num_rows)
+    with local_file(source, root) as file:
+        table = read_table(file.path, file.uri, source)
+    return table, FileFacts(uri=file.uri, sha256=file.sha256, rows=table.num_rows)
