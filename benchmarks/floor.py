@@ -23,6 +23,7 @@ import importlib.util
 import json
 import os
 import resource
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import sparse
 from sklearn.calibration import calibration_curve
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -181,7 +183,7 @@ def encode(table: pd.DataFrame, fitted: dict[str, Any]) -> dict[str, np.ndarray]
             index[name] = table_of[codes]
         else:
             codes, seen = pd.factorize(column)
-            index["day_of_week"] = (pd.to_datetime(seen).dayofweek.to_numpy() + 1)[codes]
+            index["day_of_week"] = (pd.to_datetime(seen).day_of_week.to_numpy() + 1)[codes]
     sizes = index_sizes(fitted)
     for name, (left, right, buckets) in CROSSES.items():
         index[name] = (index[left] * sizes[right] + index[right]) % buckets
@@ -216,12 +218,14 @@ def build_model(sizes: dict[str, int], dense_columns: int, options: dict[str, An
         layer = keras.layers.CategoryEncoding(sizes[name], output_mode="multi_hot")
         parts.append(layer(rows([name])))
     start = crossed = deep = keras.layers.concatenate(parts)
-    for _ in range(options["cross_layers"]):
-        crossed = start * keras.layers.Dense(start.shape[1])(crossed) + crossed
+    for layer in range(options["cross_layers"]):
+        turn = keras.layers.Dense(start.shape[1], name=f"cross_{layer}")
+        crossed = start * turn(crossed) + crossed
     for width in options["layers"]:
-        deep = keras.layers.Dense(width, activation=options["activation"])(deep)
+        hidden = keras.layers.Dense(width, activation=options["activation"], name=f"hidden_{width}")
+        deep = hidden(deep)
         deep = keras.layers.Dropout(options["dropout"])(deep)
-    logit = keras.layers.Dense(1)(keras.layers.concatenate([crossed, deep]))
+    logit = keras.layers.Dense(1, name="output")(keras.layers.concatenate([crossed, deep]))
     return keras.Model({"dense": dense, "indices": indices}, logit)
 
 
@@ -232,7 +236,9 @@ def train_model(
 ) -> keras.callbacks.History:
     """AdamW with warm-up and cosine decay, stopped early, the best weights kept."""
     x, y = examples["train"]
-    optimizer, schedule, stopping = (options[k] for k in ("optimizer", "schedule", "early_stopping"))
+    optimizer, schedule, stopping = (
+        options[k] for k in ("optimizer", "schedule", "early_stopping")
+    )
     batch = min(options["global_batch_size"], len(y))
     steps = options["epochs"] * -(-len(y) // batch)
     warmup = max(round(schedule["warmup_fraction"] * steps), 1)
@@ -348,6 +354,8 @@ def linear_baseline(
         return sparse.hstack([sparse.csr_matrix(x["dense"]), hot], format="csr")
 
     x, y = known
+    # It is stopped early on purpose: the last digits change no metric.
+    warnings.simplefilter("ignore", ConvergenceWarning)
     model = LogisticRegression(C=1 / options["regularisation"], max_iter=options["iterations"])
     return model.fit(matrix(x), y).predict_proba(matrix(asked))[:, 1]
 
@@ -558,9 +566,11 @@ def register(
     mlflow.create_experiment("flights", artifact_location=str(out / "mlruns"))
     mlflow.set_experiment("flights")
     client = mlflow.MlflowClient()
-    numbers = mlflow.types.TensorSpec(np.dtype("float32"), model.input["dense"].shape, "dense")
-    words = mlflow.types.TensorSpec(np.dtype("int32"), model.input["indices"].shape, "indices")
-    signature = mlflow.models.ModelSignature(mlflow.types.Schema([numbers, words]))
+    given = [
+        mlflow.types.TensorSpec(np.dtype(tensor.dtype), (-1, tensor.shape[1]), name)
+        for name, tensor in model.input.items()
+    ]
+    signature = mlflow.models.ModelSignature(mlflow.types.Schema(given))
     with mlflow.start_run():
         mlflow.log_params({f"{k}.{n}": v for k in ("model", "train") for n, v in params[k].items()})
         for epoch, losses in enumerate(zip(history["loss"], history["val_loss"], strict=True)):

@@ -61,10 +61,10 @@ class Column:
     """
     format: str | None = None
     """strptime format of odd date text in files; served rows carry ISO 8601 all the same."""
-    true_values: tuple[str, ...] = TRUE_WORDS
-    """Words in files that mean 1, lower case."""
-    false_values: tuple[str, ...] = FALSE_WORDS
-    """Words in files that mean 0, lower case."""
+    true_values: tuple[str, ...] = ()
+    """Words in files that mean 1, in any case; empty: TRUE_WORDS for bool, none for float64."""
+    false_values: tuple[str, ...] = ()
+    """Words in files that mean 0, in any case; empty: FALSE_WORDS for bool, none for float64."""
 
 
 @config

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError, nearest
-from pipeline.core.features import Column, Dtype
+from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, Column, Dtype
 
 MISSING_WORDS = ("", "na", "n/a", "<na>", "nan", "null", "none")
 """Text that stands for a missing number or truth value, lower case; in words only '' does."""
@@ -142,12 +142,18 @@ def _numbers_in_text(
     odd = np.isnan(numbers) & values.notna().to_numpy()
     if not odd.any():
         return numbers, odd
-    meaning = dict.fromkeys(column.true_values, 1.0) | dict.fromkeys(column.false_values, 0.0)
+    meaning = _truths(column)
     words = [str(value).strip().lower() for value in values[odd]]
     numbers = numbers.copy()
     numbers[odd] = [meaning.get(word, np.nan) for word in words]
     odd[odd] = [word not in meaning and word not in MISSING_WORDS for word in words]
     return numbers, odd
+
+
+def _truths(column: Column) -> dict[str, float]:
+    usual = (TRUE_WORDS, FALSE_WORDS) if column.dtype == "bool" else ((), ())
+    truths = {word.lower(): 1.0 for word in column.true_values or usual[0]}
+    return truths | {word.lower(): 0.0 for word in column.false_values or usual[1]}
 
 
 def _words(values: pd.Series[Any], column: Column) -> tuple[Any, NDArray[np.bool_]]:

@@ -22,6 +22,7 @@ from urllib.parse import quote
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import requests
@@ -77,7 +78,9 @@ def open_store(root: Path, tracking: TrackingConfig) -> Store:
     base = main_root(root)
     uri = store_uri(root, tracking)
     where = hide_credentials(uri)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for talkative in ("alembic", "mlflow.pyfunc"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    # It prints every database error with its traceback; they are raised and explained too.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if tracking.kind == "sqlite":
         _ready_database(base)

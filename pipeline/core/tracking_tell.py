@@ -122,7 +122,7 @@ def tell_parent(
     metrics = [Metric(_name(key), *point) for key, point in last.items()]
     _send(store, parent, metrics, {}, attempt.merged("tags"))
     for path, folder in files.items():
-        place = posixpath.join(stage, folder)
+        place = posixpath.normpath(posixpath.join(stage, folder))
         if path.is_dir():
             store.client.log_artifacts(parent, str(path), posixpath.join(place, path.name))
         else:

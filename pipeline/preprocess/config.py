@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.core.features import CategoryEncoding, DatePart, Task
+from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, CategoryEncoding, DatePart, Task
 from pipeline.core.schema import config
 
 Bounds = tuple[float | None, float | None]
@@ -101,12 +101,20 @@ class BooleanConfig:
     """Discriminator."""
     max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
     """The check stops when more than this share of rows misses the value, 0 to 1."""
-    true_values: tuple[str, ...] = ("true", "t", "yes", "y", "1", "1.0")
-    """Words that mean true."""
-    false_values: tuple[str, ...] = ("false", "f", "no", "n", "0", "0.0")
-    """Words that mean false."""
+    true_values: tuple[str, ...] = TRUE_WORDS
+    """Words that mean true, lower case."""
+    false_values: tuple[str, ...] = FALSE_WORDS
+    """Words that mean false, lower case."""
     indicator: Indicator = "auto"
     """Whether a second dense feature says 1 where the value is missing."""
+
+    def __post_init__(self) -> None:
+        """Refuses words that could never match, or mean both."""
+        words = (*self.true_values, *self.false_values)
+        if any(word != word.strip().lower() for word in words):
+            raise ValueError("true_values and false_values in lower case, without blanks around")
+        if len(set(words)) != len(words):
+            raise ValueError("each word once in true_values and false_values")
 
 
 @config
@@ -120,7 +128,7 @@ class DatetimeConfig:
     format: str | None = None
     """strptime format of odd text, e.g. "%d.%m.%Y"; null: ISO 8601. Served rows are ISO 8601."""
     parts: tuple[DatePart, ...] = ("day_of_week", "hour")
-    """Which parts become features."""
+    """Which parts become features; month and finer ones drift where the split is by time."""
     cyclic: bool = True
     """true: each part is a point on a circle (sin and cos); false: an index `COLUMN.PART`."""
     encoding: CategoryEncoding = "embedding"
@@ -161,7 +169,7 @@ class LabelConfig:
     threshold: float | None = None
     """binary from a number: positive is a value greater than this; null: the column has classes."""
     classes: tuple[str, ...] = ()
-    """Class names in order, for binary negative then positive; empty: sorted as text."""
+    """Class names in order, for binary negative then positive; empty: sorted."""
     positive: str | None = None
     """binary: the positive class where `classes` is empty."""
 
@@ -191,6 +199,15 @@ class TimeSplit:
     """First moment of the validation split: ISO 8601, or a number for a column of numbers."""
     test_from: str | float
     """First moment of the test split, later than `validation_from`."""
+
+    def __post_init__(self) -> None:
+        """Refuses bounds that leave no validation split."""
+        first, second = self.validation_from, self.test_from
+        if isinstance(first, str) != isinstance(second, str):
+            raise ValueError("validation_from and test_from both dates, or both numbers")
+        texts = isinstance(first, str)
+        if (str(first) >= str(second)) if texts else (float(first) >= float(second)):
+            raise ValueError("validation_from earlier than test_from")
 
 
 @config

@@ -79,7 +79,7 @@ def _reproduce(
     with warm as environment:
         code = _dvc_repro(root, {**environment, tracking.RUN_VARIABLE: identity.key})
         tracking.finish_run(root, identity, code == 0)
-        if environment:
+        if any(_ran_since(root, name, begun) for name in environment and heavy):
             flush_in_warm_process(environment)
     code = _exit_code(root, begun, code)
     print_summary(root, plans, time.monotonic() - started, begun)
@@ -98,6 +98,12 @@ def _dvc_repro(root: Path, environment: Mapping[str, str]) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue
+
+
+def _ran_since(root: Path, stage: str, begun: float) -> bool:
+    with contextlib.suppress(PipelineError):
+        return stage_state(root, stage).read().started_at >= begun
+    return False
 
 
 def _exit_code(root: Path, begun: float, dvc_code: int) -> int:

@@ -33,13 +33,18 @@ def print_summary(
     table = Table(box=None, pad_edge=False)
     for heading in ("stage", "state", "seconds", "why"):
         table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    stopped = False
     for plan in plans:
         state = _state_since(root, plan.stage, begun)
-        reasons = "; ".join(plan.reasons) or "nothing it reads changed"
-        if state is None:
-            table.add_row(plan.stage, "cached", "", _why_cached(plan))
-        else:
+        if state is not None:
+            reasons = "; ".join(plan.reasons) or "DVC asked for it"
             table.add_row(plan.stage, state.state, f"{state.seconds:.1f}", reasons)
+            stopped = stopped or state.state != "done"
+        elif stopped:
+            table.add_row(plan.stage, "not reached", "", "")
+        else:
+            why = "what it reads came out the same" if plan.run else "nothing it reads changed"
+            table.add_row(plan.stage, "cached", "", why)
     Console().print(table)
     for line in outcome(root):
         say(line)
@@ -54,12 +59,6 @@ def _state_since(root: Path, name: str, begun: float | None) -> StageState | Non
     except PipelineError:
         return None
     return state if state.started_at >= begun else None
-
-
-def _why_cached(plan: StagePlan) -> str:
-    if plan.run:
-        return "what it reads came out the same, or the run ended before"
-    return "nothing it reads changed"
 
 
 def outcome(root: Path) -> list[str]:

@@ -10,7 +10,7 @@ STAGE = Stage(
     name="serve",
     does="serve the exported models over REST and gRPC",
     config=ServeStageConfig,
-    params={"serve": "serve", "name": "data.name"},
+    params={"serve": "serve"},
 )
 
 __all__ = ["STAGE"]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.runtime import quiet_tensorflow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for package in ("tensorflow-serving-api", "tensorflow"):
                 print(f"{package}: {importlib.metadata.version(package)}")
             return 0
+        quiet_tensorflow()
         from pipeline.serve.run import serve_until_signalled
 
         return serve_until_signalled(options)

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 from pipeline.serve import examples
 from pipeline.serve import predict as prediction
 from pipeline.serve.manager import Manager
-from pipeline.serve.models import models_of
+from pipeline.serve.model_config import models_of
 from pipeline.serve.status import Code, ServingError, invalid, not_found
 
 SIGNATURE_DEF = "signature_def"

@@ -35,5 +35,3 @@ class ServeStageConfig:
     """The sections of params.yaml that `pipeline serve` reads."""
 
     serve: ServeConfig
-    name: str
-    """Data set's name; its model is the one the start-up message shows how to ask."""

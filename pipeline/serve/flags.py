@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.core.errors import UsageError, nearest
-from pipeline.serve.models import Model, read_model_config
+from pipeline.serve.models import Model, Retries
 from pipeline.serve.options import Options
-from pipeline.serve.versions import Retries
 
 WITHOUT_EFFECT = (
     "flush_filesystem_caches",
@@ -126,7 +125,11 @@ def parse_flags(arguments: Sequence[str]) -> Options | None:
             expected="--model_base_path=FOLDER (and --model_name) or --model_config_file=FILE",
             remedy="or run `pipeline serve`, which serves what the pipeline exported",
         )
+    models: tuple[Model, ...]
     if known.model_config_file:
+        # Imports TensorFlow, which a mistyped flag need not wait for.
+        from pipeline.serve.model_config import read_model_config
+
         models = read_model_config(known.model_config_file)
     else:
         models = (Model(known.model_name, known.model_base_path.absolute()),)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from tensorflow_serving.apis import model_pb2
 
-from pipeline.serve.models import Model, check_base_paths
+from pipeline.serve.models import Model, Retries, check_base_paths
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import Code, ServingError, invalid, not_found
-from pipeline.serve.versions import Load, Retries, Versions, VersionStatus
+from pipeline.serve.versions import Load, Versions, VersionStatus
 
 
 class Manager:

@@ -1,19 +1,20 @@
-"""Which models are served: reading and checking TensorFlow Serving's model_config_list."""
+"""What is served: a model, its versions on disk, and when a failed load is tried again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
-from google.protobuf import text_format  # type: ignore[import-untyped]
-from tensorflow_serving.config import model_server_config_pb2
+from pipeline.serve.status import Code, ServingError
 
-from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.serve.status import Code, ServingError, invalid
 
-ModelServerConfig: TypeAlias = model_server_config_pb2.ModelServerConfig
+@dataclass(frozen=True)
+class Retries:
+    """When a version that failed to load is tried again, besides whenever its files change."""
+
+    limit: int = 0
+    interval_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,70 +49,6 @@ class Model:
             return {version: path for version, path in found.items() if version in self.specific}
         newest = sorted(found)[-self.newest :] if self.newest else sorted(found)
         return {version: found[version] for version in newest}
-
-
-def read_model_config(path: Path) -> tuple[Model, ...]:
-    """Reads a ModelServerConfig in protobuf text format.
-
-    Raises:
-        PipelineError: The file cannot be read.
-        ConfigError: It is no such text, or does not say what it must.
-    """
-    remedy = "see `model_config_list` in docs/serving.md"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PipelineError(
-            f"the model config file {path} cannot be read: {error.strerror}", "", remedy
-        ) from error
-    try:
-        return models_of(text_format.Parse(text, ModelServerConfig()))
-    except text_format.ParseError as error:
-        raise ConfigError(f"{path}: {error}", "a ModelServerConfig as text", remedy) from error
-    except ServingError as error:
-        raise ConfigError(f"{path}: {error.message}", "", remedy) from error
-
-
-def models_of(config: ModelServerConfig) -> tuple[Model, ...]:
-    """The models of a ModelServerConfig.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT, with the texts of TensorFlow Serving's server_core.cc.
-    """
-    if config.WhichOneof("config") == "custom_model_config":
-        raise invalid("ModelServer does not yet support custom model config.")
-    models = []
-    names: set[str] = set()
-    for one in config.model_config_list.config:
-        if one.name in names:
-            raise invalid(f"Illegal to list model {one.name} multiple times in config list")
-        names.add(one.name)
-        models.append(_model(one))
-    return tuple(models)
-
-
-def _model(one: model_server_config_pb2.ModelConfig) -> Model:
-    if not one.model_platform and one.model_type != model_server_config_pb2.TENSORFLOW:
-        raise invalid(
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) "
-            f"nor ModelServerConfig::model_platform, model name is {one.name}"
-        )
-    if one.model_platform not in {"", "tensorflow"}:
-        raise invalid(f"Model {one.name} requests unsupported platform {one.model_platform}")
-    if not Path(one.base_path).is_absolute():
-        raise invalid(
-            f"Expected model {one.name} to have an absolute path or URI; "
-            f"got base_path()={one.base_path}"
-        )
-    policy = one.model_version_policy
-    choice = policy.WhichOneof("policy_choice")
-    return Model(
-        name=one.name,
-        base_path=Path(one.base_path),
-        newest=0 if choice == "all" else max(policy.latest.num_versions, 1),
-        specific=frozenset(policy.specific.versions) if choice == "specific" else frozenset(),
-        labels=dict(one.version_labels),
-    )
 
 
 def check_base_paths(models: Iterable[Model]) -> None:

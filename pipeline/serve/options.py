@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.serve.models import Model
-from pipeline.serve.versions import Retries
+from pipeline.serve.models import Model, Retries
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,7 @@ class Options:
     Attributes:
         models: The models to serve; with `model_config_file` what it said at first.
         model_config_file: File that `models` came from; None where they were named one by one.
+        serving_folder: See `model_config.read_models`.
         host: Address to listen on.
         grpc_port: Port of the gRPC API; 0 takes a free one; None opens none.
         rest_port: Port of the REST API; likewise.
@@ -35,6 +35,7 @@ class Options:
 
     models: tuple[Model, ...]
     model_config_file: Path | None = None
+    serving_folder: Path | None = None
     host: str = "127.0.0.1"
     grpc_port: int | None = 8500
     rest_port: int | None = 8501

@@ -18,7 +18,8 @@ import uvicorn
 from pipeline.core.errors import PipelineError
 from pipeline.serve.api import Api
 from pipeline.serve.manager import Manager
-from pipeline.serve.models import check_base_paths, read_model_config
+from pipeline.serve.model_config import read_models
+from pipeline.serve.models import check_base_paths
 from pipeline.serve.options import Options
 from pipeline.serve.ports import port_taken, reserve
 from pipeline.serve.rest import Rest
@@ -178,7 +179,7 @@ class Server:
         if path is None:
             return
         try:
-            models = read_model_config(path)
+            models = read_models(path, self.options.serving_folder)
             if models != self._models:
                 self.manager.apply(models)
                 self._models = models

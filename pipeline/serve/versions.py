@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.serve.models import Model
+from pipeline.serve.models import Model, Retries
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import ServingError
 
@@ -41,14 +41,6 @@ class VersionStatus:
     failures: int = 0
     tried_at: float = 0.0
     tried_files: Files = ()
-
-
-@dataclass(frozen=True)
-class Retries:
-    """When a version that failed to load is tried again, besides whenever its files change."""
-
-    limit: int = 0
-    interval_seconds: float = 60.0
 
 
 class Versions:

@@ -123,7 +123,8 @@ def test_exp_run_keeps_what_s_did_and_the_recorded_overrides(clone: Project):
 
     clone.git("checkout", "--quiet", ".")
     out = succeeded(clone.run("dvc", "exp", "run", "--temp", "-n", "aside", "-S", "train.epochs=4"))
-    params = yaml.safe_load(clone.git("show", "refs/exps/aside:params.yaml"))
+    (reference,) = clone.git("for-each-ref", "--format=%(refname)", "refs/exps/**/aside").split()
+    params = yaml.safe_load(clone.git("show", f"{reference}:params.yaml"))
     assert (params["train"]["epochs"], params["train"]["seed"]) == (4, 99)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, Field, field_validator
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.schema import build, config, dump, flatten, lookup, schema
+from pipeline.core.schema import build, config, dump, flatten, lookup
 
 
 @config
@@ -237,11 +237,7 @@ def test_any_value_at_any_key_is_built_or_refused(key: str, value: object):
         built = {key: value}
         came = error.came
     assert f"'{key}" in came or "contradicts itself" in came
-    assert built[key] == value or built[key] == pytest.approx(value)
-
-
-def test_the_schema_carries_the_sentence_of_each_field():
-    assert schema(Whole)["properties"]["epochs"]["description"] == "Passes."
+    assert built[key] == pytest.approx(value, nan_ok=True)
 
 
 nested = st.recursive(

@@ -188,11 +188,19 @@ TRUTHS = {
 @pytest.mark.parametrize("values", TRUTHS.values(), ids=TRUTHS)
 @pytest.mark.parametrize("dtype", ["bool", "float64"])
 def test_truth_values_in_any_dtype(values: pd.Series, dtype: str) -> None:
-    assert served(values, dtype) == [1, 0]
+    words = {"true_values": ("true", "yes", "t"), "false_values": ("false", "no", "f", "0.0")}
+    assert served(values, dtype, **words) == [1, 0]
+
+
+def test_usual_words_are_truth_values_but_no_numbers() -> None:
+    words = pd.Series(["Yes", " no ", "T", "f", "TRUE", "0.0"])
+    assert served(words, "bool") == [1, 0, 1, 0, 1, 0]
+    with pytest.raises(DataError, match="'Yes', ' no '"):
+        served(words, "float64")
 
 
 def test_truth_values_in_words_of_their_own() -> None:
-    options = {"true_values": ("ja",), "false_values": ("nein",)}
+    options = {"true_values": ("JA",), "false_values": ("nein",)}
     assert served(pd.Series(["Ja", "nein"]), "bool", **options) == [True, False]
     with pytest.raises(DataError, match="'yes'"):
         served(pd.Series(["Ja", "yes"]), "bool", **options)

@@ -1,0 +1,122 @@
+"""`pipeline serve`, `ask` and `predict` on what this project exported."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from pipeline.compose.compose import compose, validate
+from pipeline.compose.overrides import read_overrides
+from pipeline.core.artifacts import Artifacts
+from pipeline.core.console import say
+from pipeline.core.errors import PipelineError
+from pipeline.core.records import LABEL
+from pipeline.core.schema import build, lookup
+from pipeline.core.serving_config import publish_serving_config, read_serving_config
+from pipeline.core.tracking import TrackingConfig, open_registry
+from pipeline.runner.stages import CONFIGURED
+
+_ASK_TIMEOUT_SECONDS = 30
+
+
+def serve_project(root: Path, overrides: Sequence[str]) -> int:
+    """Serves models/serving until Ctrl-C; returns the exit code.
+
+    Args:
+        root: The project.
+        overrides: Added to those of the last run, for this server only.
+    """
+    params = compose(root, [*read_overrides(root), *overrides])
+    validate(params, CONFIGURED)
+    artifacts = _with_serving_config(root, params)
+    from pipeline.serve import STAGE
+    from pipeline.serve.stage import serve
+
+    return serve(STAGE.configure(params).serve, artifacts)
+
+
+def _with_serving_config(root: Path, params: dict[str, Any]) -> Artifacts:
+    """Writes models.config where versions were pulled from a DVC remote, which leaves it out."""
+    artifacts = Artifacts(root)
+    if not artifacts.serving_config.exists() and list(artifacts.serving.glob("*/*/saved_model.pb")):
+        tracking = build(TrackingConfig, lookup(params, "tracking"), "tracking")
+        publish_serving_config(artifacts, open_registry(root, tracking).aliases)
+    return artifacts
+
+
+def predict(
+    root: Path, *, source: str, url: str | None, model: str | None, output: str | None
+) -> int:
+    """Sends the rows of `source` to a server, or to the exported model in process."""
+    from pipeline.serve.command import predict_command
+
+    return predict_command(Artifacts(root), source, url=url, model=model, output=output)
+
+
+def ask(root: Path, *, rows: int) -> int:
+    """Starts a server on free ports, asks it about real test rows by REST and gRPC, stops it.
+
+    Args:
+        root: The project.
+        rows: How many rows to ask about.
+
+    Raises:
+        PipelineError: Nothing is exported, the server does not come up, or the two protocols
+            answer differently.
+    """
+    from pipeline.serve.running import running
+
+    artifacts = _with_serving_config(root, compose(root, read_overrides(root)))
+    name = _exported_name(artifacts)
+    features = artifacts.features.read()
+    test = artifacts.split("test").read()
+    asked = test.iloc[:: max(1, len(test) // rows)].head(rows)
+    columns = [column.name for column in features.columns]
+    with running(artifacts.serving_config) as server:
+        address = f"{server.rest_url}/v1/models/{name}:predict"
+        question = json.dumps({"instances": asked[columns].to_dict(orient="records")})
+        answer = requests.post(address, data=question, timeout=_ASK_TIMEOUT_SECONDS)
+        say(f"\nQuestion, REST: POST {address}\n{question}")
+        say("Answer:")
+        for row in _rows(answer):
+            say(json.dumps(row, ensure_ascii=False))
+
+        from pipeline.serve.client import predict_frame
+
+        say(f"\nQuestion, gRPC: Predict to {server.grpc_url}, the same {len(asked)} rows")
+        say("Answer:")
+        answers = predict_frame(server.grpc_url, name, asked[columns], columns=features.columns)
+        truth = features.label.classes
+        answers["actual"] = [truth[int(i)] for i in asked[LABEL]] if truth else asked[LABEL]
+        say(answers.to_string(index=False))
+    key = "predicted" if truth else "value"
+    _require_agreement([row[key] for row in _rows(answer)], answers[key].tolist())
+    return 0
+
+
+def _exported_name(artifacts: Artifacts) -> str:
+    if not artifacts.serving_config.exists():
+        raise PipelineError("no model is exported here", remedy="run `pipeline run` first")
+    record = artifacts.export.read()
+    if record.name not in {model.name for model in read_serving_config(artifacts.serving_config)}:
+        raise PipelineError(f"{record.name} is not among the served models", remedy="pipeline run")
+    return record.name
+
+
+def _rows(answer: requests.Response) -> list[dict[str, Any]]:
+    if not answer.ok:
+        raise PipelineError(f"the server refused: {answer.status_code} {answer.text}")
+    predictions: list[dict[str, Any]] = answer.json()["predictions"]
+    return predictions
+
+
+def _require_agreement(rest: Sequence[Any], grpc: Sequence[Any]) -> None:
+    for one, other in zip(rest, grpc, strict=True):
+        # REST prints a float32 with as many digits as tell it apart, so small steps remain.
+        if one != other and not math.isclose(one, other, rel_tol=1e-6):
+            raise PipelineError(f"REST says {one}, gRPC says {other}")
