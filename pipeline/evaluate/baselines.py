@@ -99,7 +99,9 @@ def design_matrix(encoded: Encoded, features: FeatureSet) -> sparse.csr_matrix:
     columns = np.hstack([np.broadcast_to(np.arange(width, dtype=np.int32), (rows, width)), places])
     values = np.hstack([encoded.dense, np.ones(places.shape, np.float32)])
     entries = columns.shape[1]
-    pointers = np.arange(0, rows * entries + 1, entries or 1, dtype=np.int64)[: rows + 1]
+    # Narrow numbers where they do: SciPy gives both index arrays the wider of their types.
+    narrow = np.int32 if rows * entries < np.iinfo(np.int32).max else np.int64
+    pointers = entries * np.arange(rows + 1, dtype=narrow)
     return sparse.csr_matrix(
         (values.ravel(), columns.ravel(), pointers), shape=(rows, int(first[-1]))
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.evaluate.measures import Labels, Scores, bin_of
-from pipeline.evaluate.ranking import Bools, Floats, Ranking
+from pipeline.evaluate.ranking import Bools, Floats, ranked_counts
 
 MOST_POINTS = 200
 """Points of one curve."""
@@ -30,7 +30,7 @@ def roc_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
     """
     tables = []
     for name, (positive, score) in _drawable(curves).items():
-        hits, rows = Ranking(positive, score).curve(np.ones(len(score)))
+        hits, rows = ranked_counts(positive, score)
         x = np.r_[0, (rows - hits) / (rows[-1] - hits[-1])]
         y = np.r_[0, hits / hits[-1]]
         kept = _evenly(x + y)
@@ -47,7 +47,7 @@ def pr_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
     """
     tables = []
     for name, (positive, score) in _drawable(curves).items():
-        hits, rows = Ranking(positive, score).curve(np.ones(len(score)))
+        hits, rows = ranked_counts(positive, score)
         recall, precision = hits / hits[-1], hits / rows
         kept = _evenly(recall + np.linspace(0, 1, len(recall)))
         table = {"curve": name, "recall": recall[kept], "precision": precision[kept]}

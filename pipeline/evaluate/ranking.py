@@ -13,6 +13,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+_LEAST_WEIGHT = 1e-300
+"""Divides 0 instead of 0."""
+
 
 class Ranking:
     """Rows of two classes, from the highest score to the lowest.
@@ -24,23 +27,16 @@ class Ranking:
 
     def __init__(self, positive: Bools, scores: npt.NDArray[np.floating]) -> None:
         self._order = np.argsort(-scores, kind="stable")
-        ranked = scores[self._order]
-        # The last row of each run of equal scores.
-        self._ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
-        self._positive = positive[self._order].astype(np.float64)
-
-    def curve(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Weight of positive rows, and of all rows, at or above each distinct score.
-
-        Args:
-            weights: `[rows]`, in the order the rows were given.
-
-        Returns:
-            Two ascending arrays `[distinct scores]`, from the highest score down.
-        """
-        rows = weights[self._order]
-        hits = np.cumsum(rows * self._positive)[self._ends]
-        return hits, np.cumsum(rows)[self._ends]
+        ranked, hit = scores[self._order], positive[self._order]
+        self._hits = np.flatnonzero(hit)
+        # Runs of equal scores that hold a positive row: where each starts and ends among all
+        # rows, and among the positive ones.
+        ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True]) + 1
+        starts = np.r_[0, ends[:-1]]
+        hits_before = np.r_[0, np.cumsum(hit)]
+        holds = hits_before[ends] > hits_before[starts]
+        self._starts, self._ends = starts[holds], ends[holds]
+        self._first_hits, self._last_hits = hits_before[self._starts], hits_before[self._ends]
 
     def __call__(self, weights: Floats) -> tuple[float | None, float | None]:
         """AUC and average precision when row i counts `weights[i]` times.
@@ -56,16 +52,32 @@ class Ranking:
         Returns:
             AUC and average precision; None where one of the classes has no weight.
         """
-        hits, rows = self.curve(weights)
+        ranked = weights.take(self._order)
+        rows, hits = _running(ranked), _running(ranked.take(self._hits))
         positives, negatives = float(hits[-1]), float(rows[-1] - hits[-1])
         if not positives * negatives:
             return None, None
-        new_hits = np.diff(hits, prepend=0.0)
-        new_misses = np.diff(rows, prepend=0.0) - new_hits
-        won = float(np.einsum("i,i", new_misses, hits - new_hits / 2))
-        precision = hits / np.where(rows > 0, rows, 1.0)
-        precise = float(np.einsum("i,i", new_hits, precision))
-        return won / (positives * negatives), precise / positives
+        rows_until, hits_until = rows.take(self._ends), hits.take(self._last_hits)
+        rows_before, new_hits = rows.take(self._starts), hits.take(self._first_hits)
+        # In place from here on: fresh memory costs more than the arithmetic.
+        np.subtract(hits_until, new_hits, out=new_hits)
+        # The Mann-Whitney statistic from the sum of the positive rows' middle ranks.
+        ranks = _sum(new_hits, rows_before) + _sum(new_hits, rows_until)
+        won = positives * (negatives + positives / 2) - ranks / 2
+        # Runs without weight before them hold no weighted hits: their precision is not asked.
+        np.maximum(rows_until, _LEAST_WEIGHT, out=rows_until)
+        precision = np.divide(hits_until, rows_until, out=rows_until)
+        return won / (positives * negatives), _sum(new_hits, precision) / positives
+
+
+def ranked_counts(positive: Bools, scores: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Positive rows, and all rows, at or above each distinct score, from the highest down."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
+    hits = np.cumsum(positive[order], dtype=np.float64)
+    rows: Floats = (ends + 1).astype(np.float64)
+    return hits[ends], rows
 
 
 class Quantiles:
@@ -94,3 +106,15 @@ class Quantiles:
         lower = min(int(np.searchsorted(reached, half, side="left")), last)
         upper = min(int(np.searchsorted(reached, half, side="right")), last)
         return float(self._ordered[lower] + self._ordered[upper]) / 2
+
+
+def _running(values: Floats) -> Floats:
+    """Cumulative sums with a leading 0: `[len(values) + 1]`."""
+    sums = np.empty(len(values) + 1)
+    sums[0] = 0.0
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+def _sum(weights: Floats, values: Floats) -> float:
+    return float(np.einsum("i,i", weights, values))

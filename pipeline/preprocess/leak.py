@@ -94,9 +94,7 @@ def leak_scores(
     """
     parts = [_thinned(train), _thinned(validation)]
     labels = [part[LABEL].to_numpy() for part in parts]
-    return {
-        name: _score([part[name] for part in parts], labels, task) for name in columns
-    }
+    return {name: _score([part[name] for part in parts], labels, task) for name in columns}
 
 
 def auc(positive: NDArray[np.bool_], scores: Floats) -> float:
@@ -185,7 +183,9 @@ def _cells(values: list[pd.Series[Any]]) -> list[Ints]:
         return np.split(codes.astype(np.int64), [len(train)])
     present = train.to_numpy()[~np.isnan(train.to_numpy())]
     bins = max(min(_BINS, len(present) // _ROWS_A_BIN), 1)
-    cuts = np.unique(np.quantile(present, np.arange(1, bins) / bins)) if len(present) else []
+    cuts = np.array([])
+    if len(present):
+        cuts = np.unique(np.quantile(present, np.arange(1, bins) / bins))
     return [
         np.where(side.isna(), 0, 1 + np.searchsorted(cuts, side.to_numpy(), side="right"))
         for side in values

@@ -51,14 +51,18 @@ def assign(
 
 def by_time(moments: pd.Series[Any], config: TimeSplit) -> Places:
     """Train, validation, test in the order of time; a bound belongs to the later split."""
+    values = _times(moments, config)
+    bounds: list[Any] = [config.validation_from, config.test_from]
     if isinstance(config.test_from, str):
-        values = in_time(moments)
         bounds = [_moment(config, name) for name in ("validation_from", "test_from")]
-    else:
-        values = moments.to_numpy(dtype=np.float64)
-        bounds = [config.validation_from, config.test_from]
     places: Places = np.searchsorted(np.array(bounds), values, side="right").astype(np.int8)
     return places
+
+
+def _times(moments: pd.Series[Any], config: TimeSplit) -> NDArray[Any]:
+    if isinstance(config.test_from, str):
+        return in_time(moments)
+    return moments.to_numpy(dtype=np.float64)
 
 
 def in_time(words: pd.Series[Any]) -> NDArray[np.datetime64]:
@@ -119,13 +123,14 @@ def _strata(labels: NDArray[Any]) -> NDArray[np.int64]:
 def _moment(config: TimeSplit, name: str) -> np.datetime64:
     text = str(getattr(config, name))
     try:
-        return in_time(pd.Series([text], dtype="str"))[0]
+        moment: np.datetime64 = in_time(pd.Series([text], dtype="str"))[0]
     except ValueError:
         raise ConfigError(
             f"config key 'data.split.{name}' has the value {text!r}",
             expected="a moment in ISO 8601, e.g. 2013-10-01",
             remedy=f"set data.split.{name} to such a value",
         ) from None
+    return moment
 
 
 def _refuse_empty(places: Places, frame: pd.DataFrame, config: SplitConfig) -> None:
@@ -177,8 +182,7 @@ def verify(
 
 
 def _verify_time(moments: pd.Series[Any], places: Places, config: TimeSplit) -> None:
-    text = isinstance(config.test_from, str)
-    values = in_time(moments) if text else moments.to_numpy(dtype=np.float64)
+    values = _times(moments, config)
     for earlier, later in ((_TRAIN, _VALIDATION), (_VALIDATION, _TEST)):
         if values[places == earlier].max() >= values[places == later].min():
             raise PipelineError(
@@ -203,4 +207,5 @@ def _verify_together(keys: pd.DataFrame, places: Places, what: str) -> None:
 
 def same_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
     """A number for each row; rows equal in every column have equal numbers."""
-    return frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup().to_numpy()
+    groups = frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup()
+    return np.asarray(groups, dtype=np.int64)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.artifacts import Artifacts, Table, write_json
 from pipeline.core.console import progress, say
+from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet
 from pipeline.core.records import LABEL, SPLITS, Split
 from pipeline.core.schema import dump
@@ -67,3 +70,132 @@ def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -
         advance(1, "written")
     report(features, steps)
     tell(features, steps, artifacts, context)
+
+
+def split(
+    cleaning: Cleaning,
+    labelled: Labelled,
+    columns: Mapping[str, ColumnConfig],
+    config: PreprocessStageConfig,
+) -> Splits:
+    """Shares the clean rows between the splits, with the label in `LABEL`.
+
+    Raises:
+        DataError: A split gets no row.
+    """
+    frame = cleaning.frame
+    places = assign(frame, config.split, labelled.values, _together(frame, config))
+    table = pd.DataFrame(
+        {name: _served(frame[name], how) for name, how in columns.items()}
+        | {LABEL: labelled.values}
+    )
+    _warn_of_unseen_classes(labelled, places)
+    return {
+        name: table[places == place].reset_index(drop=True) for place, name in enumerate(SPLITS)
+    }
+
+
+def fit(
+    splits: Splits,
+    columns: Mapping[str, ColumnConfig],
+    labelled: Labelled,
+    config: PreprocessStageConfig,
+    steps: list[CleaningStep],
+) -> tuple[FeatureSet, list[CleaningStep]]:
+    """Drops useless columns, with a warning each, and fits the others on the training split.
+
+    Raises:
+        DataError: No column is left.
+        ConfigError: A cross names no index column.
+    """
+    train = splits["train"]
+    useless = useless_columns(train, columns, config.preprocess)
+    crosses, lost = crosses_left(config.crosses, useless)
+    rows = {name: len(frame) for name, frame in splits.items()}
+    for name, reason in {**useless, **lost}.items():
+        say(f"  warning: '{name}' is left out: {reason}")
+        note = f"left out '{name}': {reason}"
+        steps = [*steps, CleaningStep(rule="useless_column", rows=sum(rows.values()), note=note)]
+    features = fit_features(
+        train,
+        columns={name: how for name, how in columns.items() if name not in useless},
+        crosses=crosses,
+        label=labelled.label,
+        kept=[name for name, how in columns.items() if isinstance(how, IdConfig)],
+        rows=rows,
+    )
+    return features, steps
+
+
+def publish(
+    splits: Splits, features: FeatureSet, steps: list[CleaningStep], artifacts: Artifacts
+) -> None:
+    """Writes data/processed and data/profile; neither appears unless both are whole."""
+    with artifacts.processed.publish() as processed, artifacts.profile.publish() as profile:
+        served = {name: _processed(frame, features) for name, frame in splits.items()}
+        # Compressing leaves the interpreter free, so that the profile is drawn meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(_write_splits, served, processed)
+            write_json(processed / artifacts.features.path.name, dump(features))
+            write_json(profile / "cleaning.json", {"steps": [dump(step) for step in steps]})
+            write_profile(profile, served, features, steps)
+            writing.result()
+
+
+def report(features: FeatureSet, steps: list[CleaningStep]) -> None:
+    """Says what the rules did and what came out."""
+    for step in steps:
+        if step.rows and step.rule != "useless_column":
+            say(f"  {step.rule}: {step.rows:,} rows; {step.note}")
+    rows = ", ".join(f"{name} {count:,}" for name, count in features.rows.items())
+    width = f"{len(features.dense_names)} dense, {len(features.index_columns)} index"
+    say(f"  {rows} rows; {len(features.columns)} columns make {width} features")
+
+
+def tell(
+    features: FeatureSet, steps: list[CleaningStep], artifacts: Artifacts, context: Context
+) -> None:
+    """Tells the run's journal."""
+    context.journal.metrics({f"rows_{name}": float(count) for name, count in features.rows.items()})
+    context.journal.metrics({f"cleaned_{step.rule}": float(step.rows) for step in steps})
+    for name in ("profile.html", "profile.json", "cleaning.json"):
+        context.journal.artifact(artifacts.profile.path / name, "profile")
+    context.journal.artifact(artifacts.features.path)
+
+
+def _together(frame: pd.DataFrame, config: PreprocessStageConfig) -> NDArray[np.int64]:
+    """Equal numbers for rows a random split must not part: copies, where they are kept."""
+    if isinstance(config.split, RandomSplit) and config.preprocess.duplicates == "keep":
+        return same_rows(frame)
+    return np.arange(len(frame))
+
+
+def _served(values: pd.Series[Any], how: ColumnConfig) -> pd.Series[Any]:
+    """Truth values without a missing one become bool; all other columns are served already."""
+    if isinstance(how, BooleanConfig) and not missing(values).any():
+        return values.astype(np.bool_)
+    return values
+
+
+def _warn_of_unseen_classes(labelled: Labelled, places: Places) -> None:
+    present = set(np.unique(labelled.values[places == 0])) if labelled.label.classes else set()
+    unseen = [name for i, name in enumerate(labelled.label.classes) if i not in present]
+    if len(present) == 1:
+        raise DataError(
+            f"the training split has one class only ({dict(counts(places))} rows)",
+            expected="training rows of at least two classes",
+            remedy="move the bounds or enlarge the fractions under data.split, or stratify",
+        )
+    if unseen:
+        named = ", ".join(unseen[:10])
+        say(f"  warning: no training row of class {named}: no model will ever answer it")
+
+
+def _processed(frame: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
+    served = as_served(frame, features.columns)
+    return served.assign(**{name: frame[name] for name in (*features.kept, LABEL)})
+
+
+def _write_splits(splits: Splits, folder: Path) -> None:
+    for name, frame in splits.items():
+        Table(folder / f"{name}.parquet").write(frame)

@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, Column
+from pipeline.core.schema import build
 from pipeline.core.table import MISSING_WORDS, convert
+from pipeline.preprocess.config import ColumnConfig
+from pipeline.preprocess.raw import typed_values
 from pipeline.runner.init_dates import ISO, date_format, day_and_month_swapped, parsed
 
 Kind = Literal["numeric", "categorical", "boolean", "datetime", "id"]
@@ -57,6 +60,7 @@ class Guess:
         as_text: Whether the source must be told to read it as text.
         stray_words: Words that stand for a missing number here.
         moments: Parsed dates by row, for a datetime.
+        suspicion: Why it is left out although it could be a feature; empty where it is not.
     """
 
     kind: Kind | None
@@ -66,6 +70,17 @@ class Guess:
     as_text: bool = False
     stray_words: tuple[str, ...] = ()
     moments: pd.Series[Any] | None = None
+    suspicion: str = ""
+
+    @property
+    def taken(self) -> bool:
+        """Whether the column takes part."""
+        return self.kind is not None and not self.suspicion
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Its config."""
+        return {"kind": self.kind, **self.options}
 
 
 def left_out(reason: str) -> Guess:
@@ -89,7 +104,7 @@ def guess_column(
         return left_out("lists or objects inside")
     words, _ = convert(values, Column(name=name, dtype="string"))
     texts = pd.Series(words, index=values.index, dtype="str")
-    present = texts[~texts.str.strip().str.lower().isin(MISSING_WORDS)]
+    present = texts[texts.str.strip() != ""]
     if present.empty:
         return left_out("no value in any row")
     distinct = present.nunique()
@@ -99,7 +114,22 @@ def guess_column(
         code = _words(present, distinct, "leading zeros: a code, read as text")
         return _with_missing(replace(code, as_text=text_file), values, present)
     guess = _typed(name, values, present, distinct)
-    return _with_missing(guess if text_file else _as_it_is(guess, values, present), values, present)
+    if not text_file:
+        guess = _as_it_is(guess, values, present)
+    if not _fits(guess, values):
+        guess = _words(present, distinct, "mixed")
+    return _with_missing(guess, values, present)
+
+
+def _fits(guess: Guess, values: pd.Series[Any]) -> bool:
+    """Whether `preprocess` will take every value for what was guessed."""
+    if guess.kind is None:
+        return True
+    kept = values.mask(values.isin(guess.stray_words)) if guess.stray_words else values
+    if guess.as_text:
+        kept = kept.astype("Int64").astype("str")
+    _, wrong = typed_values(kept, build(ColumnConfig, guess.keys))  # type: ignore[arg-type]
+    return not wrong.any()
 
 
 def _as_it_is(guess: Guess, values: pd.Series[Any], present: pd.Series[Any]) -> Guess:
@@ -153,7 +183,7 @@ def _sample(present: pd.Series[Any]) -> list[str]:
 
 
 def _truths(present: pd.Series[Any]) -> bool:
-    words = set(present.str.strip().str.lower().unique())
+    words = set(present.str.strip().str.lower().unique()) - set(MISSING_WORDS)
     return bool(words & set(TRUE_WORDS) and words & set(FALSE_WORDS)) and words <= {
         *TRUE_WORDS,
         *FALSE_WORDS,

@@ -11,7 +11,8 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, Column, Task
-from pipeline.core.table import MISSING_WORDS, convert
+from pipeline.core.table import convert
+from pipeline.preprocess.label import in_order
 from pipeline.runner.init_columns import Guess
 
 _FEW_NUMBERS, _ROWS_PER_NUMBER = 10, 10
@@ -52,7 +53,7 @@ def guess_label(name: str, values: pd.Series[Any]) -> LabelGuess:
     """
     words, _ = convert(values, Column(name=name, dtype="string"))
     texts = pd.Series(words, index=values.index, dtype="str")
-    present = texts[~texts.str.strip().str.lower().isin(MISSING_WORDS)]
+    present = texts[texts != ""]
     distinct = present.nunique()
     if distinct < 2:
         held = f"only the value {present.iloc[0]!r}" if distinct else "no value in any row"
@@ -62,7 +63,7 @@ def guess_label(name: str, values: pd.Series[Any]) -> LabelGuess:
             remedy="choose another column with --label, or a table with more rows",
         )
     numbers, wrong = convert(values[present.index], Column(name=name, dtype="float64"))
-    measured = pd.Series(numbers, index=present.index)
+    measured = pd.Series(numbers, index=present.index).dropna()
     if not wrong.any() and values.dtype != np.bool_ and not _few_numbers(measured, distinct):
         return _regression(measured)
     _require_classes(name, present, distinct)
@@ -119,7 +120,7 @@ def _positive(shares: pd.Series[Any]) -> dict[str, Any]:
     positive = rare
     if common.lower() in TRUE_WORDS and rare.lower() in FALSE_WORDS:
         positive = common
-    return {} if positive == max(common, rare) else {"positive": positive}
+    return {} if positive == in_order([common, rare])[-1] else {"positive": positive}
 
 
 def random_split(label: LabelGuess) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads a person's table as `ingest` will, and finds out how that has to be done."""
+"""Reads a person's table exactly as `ingest` will, and finds out how that has to be done."""
 
 from __future__ import annotations
 
@@ -13,41 +13,26 @@ from typing import Any
 import fsspec
 import pandas as pd
 
-from pipeline.core.errors import DataError, UsageError, nearest
+from pipeline.ingest.config import FileSource
+from pipeline.ingest.locate import LocalFile, local_file
+from pipeline.ingest.read import file_kind, read_table
 
-_COMPRESSIONS = {
-    ".gz": "gzip",
-    ".bz2": "bz2",
-    ".xz": "xz",
-    ".zip": "zip",
-    ".zst": "zstd",
-}
-_FORMATS = {
-    ".csv": "csv",
-    ".txt": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-_NAMED_PLAINLY = (".csv", ".tsv", ".parquet", ".jsonl")
 _ENCODINGS = ("utf-8", "cp1252", "latin-1")
+_USUAL_DELIMITER = {"csv": ",", "tsv": "\t"}
 _DELIMITERS = ",;\t|"
 _SNIFFED_LINES = 50
 _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceTable:
     """A table and how to read it.
 
     Attributes:
-        frame: All rows, in the dtypes that pandas gives them.
+        frame: All rows, in the types `ingest` gives them.
         options: Keys of `data.source` beside `kind` and `path`.
-        text_file: Whether it is CSV or TSV, whose types are guesses.
-        zero_led: Columns whose numbers begin with a zero in the file.
+        text_file: Whether it is CSV or TSV, whose types are guessed from text.
+        zero_led: Columns of whole numbers that begin with a zero in the file.
     """
 
     frame: pd.DataFrame
@@ -56,108 +41,74 @@ class Source:
     zero_led: frozenset[str]
 
 
-def read_source(path: str) -> Source:
-    """Reads a CSV, TSV, Parquet or JSONL file, compressed or not.
+def read_source(path: str, root: Path) -> SourceTable:
+    """Reads a CSV, TSV, Parquet or JSONL file, compressed or not, local or remote.
+
+    Args:
+        path: As it will stand in the config.
+        root: The project folder, which relative paths start from.
 
     Raises:
-        UsageError: There is no such file, or its name does not tell the format.
-        DataError: It is empty or cannot be read.
+        DataError: There is no such file, its name does not tell the format, or it is damaged or
+            empty.
     """
-    _require_file(path)
-    file_format, options = _format(path)
-    try:
-        if file_format == "parquet":
-            frame, zero_led = pd.read_parquet(path), frozenset[str]()
-        elif file_format == "jsonl":
-            frame, zero_led = _read_jsonl(path), frozenset[str]()
-        else:
-            frame, zero_led = _read_text(path, file_format, options)
-    except (ValueError, OSError, EOFError, RuntimeError, ImportError) as error:
-        raise DataError(
-            f"{path} cannot be read as {file_format}: {str(error).splitlines()[0]}",
-            expected="CSV, TSV, Parquet or JSONL, as its name says",
-            remedy="open it and compare; rename it where its ending is wrong",
-        ) from error
-    if frame.empty:
-        raise DataError(
-            f"{path} has no rows", expected="a table with a header and rows", remedy="fill it"
-        )
-    frame.columns = [str(name) for name in frame.columns]
-    return Source(frame, options, file_format in {"csv", "tsv"}, zero_led)
+    with local_file(FileSource(kind="file", path=path), root) as file:
+        kind, _ = file_kind(file.path.name, file.uri, FileSource(kind="file", path=path))
+        text_file = kind in _USUAL_DELIMITER
+        options = _text_options(file, kind) if text_file else {}
+        frame = _read(file, path, options)
+        zero_led = _zero_led(file, path, options, frame) if text_file else frozenset[str]()
+    return SourceTable(frame, options, text_file, zero_led)
 
 
-def _require_file(path: str) -> None:
-    if "://" in path or Path(path).is_file():
-        return
-    folder = Path(path).parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    near = nearest(Path(path).name, names)
-    raise UsageError(
-        f"there is no file {path}",
-        expected="a CSV, TSV, Parquet or JSONL file",
-        remedy=f"did you mean {' or '.join(str(folder / name) for name in near)}?" if near else "",
-    )
-
-
-def _format(path: str) -> tuple[str, dict[str, Any]]:
-    """The format by the file's name, and the options that say what the name does not."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSIONS:
-        suffixes.pop()
-    suffix = suffixes[-1] if suffixes else ""
-    if suffix not in _FORMATS:
-        raise UsageError(
-            f"the name {Path(path).name} does not say what the file is",
-            expected="an ending " + ", ".join(_FORMATS) + "; then " + ", ".join(_COMPRESSIONS),
-            remedy="rename the file",
-        )
-    named = _FORMATS[suffix]
-    return named, {} if suffix in _NAMED_PLAINLY else {"format": named}
-
-
-def _read_jsonl(path: str) -> pd.DataFrame:
-    frame: pd.DataFrame = pd.read_json(path, lines=True, dtype=False)
+def _read(file: LocalFile, path: str, options: Mapping[str, Any]) -> pd.DataFrame:
+    source = FileSource(kind="file", path=path, **options)
+    frame: pd.DataFrame = read_table(file.path, file.uri, source).to_pandas()
     return frame
 
 
-def _read_text(
-    path: str, file_format: str, options: dict[str, Any]
-) -> tuple[pd.DataFrame, frozenset[str]]:
-    """Reads CSV or TSV; adds encoding and delimiter to `options` where they are unusual."""
-    head, encoding = _head(path)
-    usual = "," if file_format == "csv" else "\t"
-    delimiter = _delimiter(head, usual)
+def _zero_led(
+    file: LocalFile, path: str, options: Mapping[str, Any], frame: pd.DataFrame
+) -> frozenset[str]:
+    """Columns read as whole numbers whose text has leading zeros, such as postcodes."""
+    whole = [str(name) for name in frame if pd.api.types.is_integer_dtype(frame[name].dtype)]
+    if not whole:
+        return frozenset()
+    as_text = {"columns": tuple(whole), "dtypes": dict.fromkeys(whole, "string")}
+    texts = _read(file, path, {**options, **as_text})
+    return frozenset(name for name in whole if texts[name].str.match(r"\s*0\d").any())
+
+
+def _text_options(file: LocalFile, kind: str) -> dict[str, Any]:
+    """Encoding and delimiter, where they are not the usual ones."""
+    head, encoding = _head(file)
+    delimiter = _delimiter(head, _USUAL_DELIMITER[kind])
+    options: dict[str, Any] = {}
     if encoding != "utf-8":
         options["encoding"] = encoding
-    if delimiter != usual:
+    if delimiter != _USUAL_DELIMITER[kind]:
         options["delimiter"] = delimiter
-    settings: dict[str, Any] = {"sep": delimiter, "encoding": encoding, "low_memory": False}
-    frame = pd.read_csv(path, **settings)
-    whole = [name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name].dtype)]
-    texts = pd.read_csv(path, dtype="str", usecols=whole, **settings) if whole else frame[[]]
-    led = [str(name) for name in whole if texts[name].str.match(r"0\d").any()]
-    return frame, frozenset(led)
+    return options
 
 
-def _head(path: str) -> tuple[str, str]:
+def _head(file: LocalFile) -> tuple[str, str]:
     """The beginning of the text, and the first encoding that reads the whole file."""
     for encoding in _ENCODINGS:
         try:
-            head = _decoded_head(path, encoding)
+            return _decoded_head(file, encoding).removeprefix("\ufeff"), encoding
         except UnicodeDecodeError:
             continue
-        if not head.strip():
-            raise DataError(f"{path} is empty", expected="a header and rows", remedy="fill it")
-        return head.removeprefix("\ufeff"), encoding
-    raise DataError(f"{path} is no text", expected="CSV or TSV", remedy="check the file")
+        except (OSError, EOFError, ValueError):
+            break  # a damaged archive: reading the table says it better
+    return "", "utf-8"
 
 
-def _decoded_head(path: str, encoding: str) -> str:
+def _decoded_head(file: LocalFile, encoding: str) -> str:
     """The first block as text; every other block is decoded and thrown away."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    with fsspec.open(path, "rb", compression="infer") as file:
-        head = decoder.decode(file.read(_BLOCK_BYTES))
-        while block := file.read(_BLOCK_BYTES):
+    with fsspec.open(str(file.path), "rb", compression="infer") as stream:
+        head = decoder.decode(stream.read(_BLOCK_BYTES))
+        while block := stream.read(_BLOCK_BYTES):
             decoder.decode(block)
     decoder.decode(b"", final=True)
     return head

@@ -69,16 +69,21 @@ def data_yaml(found: Findings) -> str:
 
 def _columns(columns: Mapping[str, Guess]) -> list[str]:
     taken = [
-        (f"  {key(name)}: {flow({'kind': guess.kind, **guess.options})}", _note(guess))
+        (f"  {key(name)}: {flow(guess.keys)}", _note(guess))
         for name, guess in columns.items()
-        if guess.kind is not None
+        if guess.taken
+    ]
+    suspects = [
+        (f"#  {key(name)}: {flow(guess.keys)}", guess.suspicion)
+        for name, guess in columns.items()
+        if guess.suspicion
     ]
     out = [
         f"# left out: {comment(name)} ({comment(guess.note)})"
         for name, guess in columns.items()
         if guess.kind is None
     ]
-    return ["columns:" if taken else "columns: {}", *beside(taken), *out]
+    return ["columns:" if taken else "columns: {}", *beside(taken), *beside(suspects), *out]
 
 
 def _note(guess: Guess) -> str:

@@ -17,9 +17,10 @@ from pipeline.core.artifacts import CONFIGS
 from pipeline.core.console import say
 from pipeline.core.errors import PipelineError, UsageError, nearest
 from pipeline.core.publishing import publish_file
-from pipeline.runner.init_columns import Guess, guess_column
+from pipeline.runner.init_columns import Guess, guess_column, left_out
 from pipeline.runner.init_label import LabelGuess, guess_label, random_split, time_split
-from pipeline.runner.init_source import Source, read_source
+from pipeline.runner.init_leaks import giveaways
+from pipeline.runner.init_source import SourceTable, read_source
 from pipeline.runner.init_text import Findings, data_yaml
 from pipeline.runner.stages import CONFIGURED
 
@@ -47,13 +48,14 @@ def initialise(source: str, *, label: str, name: str | None, root: Path, force: 
     chosen = _name(source, name)
     target = root / CONFIGS / "data" / f"{chosen}.yaml"
     _require_free(target, force=force)
-    table = read_source(source)
+    path = _path(source, root)
+    table = read_source(path, root)
     _require_label(table.frame, label)
     guessed = guess_label(label, table.frame[label])
-    columns = _guess_columns(table, label, guessed)
+    columns = _without_giveaways(_guess_columns(table, label, guessed), table, guessed, root)
     found = Findings(
         name=chosen,
-        path=_path(source, root),
+        path=path,
         rows=len(table.frame),
         options=_source_options(table, columns),
         columns=columns,
@@ -101,7 +103,7 @@ def _require_label(frame: pd.DataFrame, label: str) -> None:
     )
 
 
-def _guess_columns(table: Source, label: str, guessed: LabelGuess) -> dict[str, Guess]:
+def _guess_columns(table: SourceTable, label: str, guessed: LabelGuess) -> dict[str, Guess]:
     classes = set(guessed.values.unique()) if guessed.task != "regression" else set()
     columns: dict[str, Guess] = {}
     for name in table.frame.columns.drop(label):
@@ -113,21 +115,45 @@ def _guess_columns(table: Source, label: str, guessed: LabelGuess) -> dict[str, 
         )
         if classes & set(guess.stray_words):
             # These words cannot mean "missing" for one column and a class for the label.
-            guess = replace(Guess("categorical"), note="numbers and words mixed")
-        columns[name] = guess
+            guess = Guess("categorical", note="numbers and words mixed")
+        columns[name] = guess if name.strip() else left_out("a column without a name")
+    return columns
+
+
+def _without_giveaways(
+    columns: dict[str, Guess], table: SourceTable, label: LabelGuess, root: Path
+) -> dict[str, Guess]:
+    """Leaves out what would stop the run as a leak, with the reason."""
+    bound: float = compose(root)["preprocess"]["leakage_score"]
+    for name, score in giveaways(table.frame, columns, label, bound).items():
+        reason = f"alone predicts the label almost perfectly ({score:.3f}): known only afterwards?"
+        warning = f"left out: {reason}"
+        columns[name] = replace(columns[name], suspicion=reason, warning=warning)
     return columns
 
 
 def _path(source: str, root: Path) -> str:
-    """The path as the config says it: relative to the project where it lies inside."""
+    """The path as the config says it: relative to the project where it lies inside.
+
+    Raises:
+        UsageError: There is no such file.
+    """
     if "://" in source:
         return source
     path = Path(source).resolve()
+    if not path.is_file():
+        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = nearest(path.name, names)
+        raise UsageError(
+            f"there is no file {source}",
+            expected="a CSV, TSV, Parquet or JSONL file, compressed or not",
+            remedy=f"did you mean {' or '.join(near)}?" if near else "",
+        )
     inside = path.is_relative_to(root.resolve())
     return path.relative_to(root.resolve()).as_posix() if inside else str(path)
 
 
-def _source_options(table: Source, columns: Mapping[str, Guess]) -> dict[str, Any]:
+def _source_options(table: SourceTable, columns: Mapping[str, Guess]) -> dict[str, Any]:
     texts = {name: "string" for name, guess in columns.items() if guess.as_text}
     stray = sorted({word for guess in columns.values() for word in guess.stray_words})
     options = dict(table.options)
@@ -158,7 +184,7 @@ def _write(target: Path, text: str) -> None:
 
 
 def _tell(found: Findings, target: Path) -> None:
-    kinds = Counter(guess.kind or "left out" for guess in found.columns.values())
+    kinds = Counter((guess.taken and guess.kind) or "left out" for guess in found.columns.values())
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     label = f"{found.label.task} '{found.label_column}'"
     say(f"wrote {target}: {label}, {counted}; split by {found.split['kind']}")

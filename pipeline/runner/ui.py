@@ -21,6 +21,7 @@ from pipeline.compose.params import read_params
 
 HOST = "127.0.0.1"
 
+_STDERR = 2
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 
@@ -69,6 +70,7 @@ def _start(root: Path, store: str, port: int) -> subprocess.Popen[bytes]:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
         stdin=subprocess.DEVNULL,
+        stdout=_STDERR,  # the server's own lines; standard output has the address
         start_new_session=True,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads here, and nothing is allocated
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.core.errors import UsageError, nearest
+from pipeline.core.runtime import quiet_tensorflow
 from pipeline.serve.models import Model, Retries
 from pipeline.serve.options import Options
 
@@ -128,6 +129,7 @@ def parse_flags(arguments: Sequence[str]) -> Options | None:
     models: tuple[Model, ...]
     if known.model_config_file:
         # Imports TensorFlow, which a mistyped flag need not wait for.
+        quiet_tensorflow()
         from pipeline.serve.model_config import read_model_config
 
         models = read_model_config(known.model_config_file)

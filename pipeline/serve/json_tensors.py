@@ -105,7 +105,7 @@ def _fast(values: list[Any], dtype: int) -> Array | None:
     kinds = set(map(type, values))
     while kinds == {list}:
         sizes = set(map(len, values))
-        if len(sizes) > 1:
+        if len(sizes) > 1 or len(shape) == _MOST_DIMENSIONS:
             return None
         shape += tuple(sizes)
         values = list(chain.from_iterable(values))
@@ -116,7 +116,7 @@ def _fast(values: list[Any], dtype: int) -> Array | None:
         or (dtype == _BOOL and kinds <= {bool})
         or (dtype == _STRING and kinds <= {str})
     )
-    if not right or len(shape) > _MOST_DIMENSIONS:
+    if not right:
         return None
     return _array([encoded(v) for v in values] if dtype == _STRING else values, dtype, shape)
 

@@ -7,8 +7,6 @@ offset on. One gather then serves them all, however many columns there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
 import keras
 import numpy as np
 
@@ -83,7 +81,7 @@ def wide(features: FeatureSet, given: Inputs, l2: float) -> keras.KerasTensor:
 
 
 def vector(
-    features: FeatureSet, given: Inputs, crossed: Literal["keep", "drop"]
+    features: FeatureSet, given: Inputs, *, crossed: bool, noise: float, dropout: float
 ) -> keras.KerasTensor:
     """Everything about a row as one vector: dense columns, embeddings, one-hot columns.
 
@@ -91,6 +89,10 @@ def vector(
         features: The fitted features.
         given: The core's input.
         crossed: Whether crossed features are part of it.
+        noise: Standard deviation of what is added to dense columns while training. It smooths
+            what is learnt of them, like a penalty on slopes (C. Bishop, Training with Noise is
+            Equivalent to Tikhonov Regularization, 1995).
+        dropout: Share of the vector set to 0 while training.
 
     Returns:
         float [rows, width].
@@ -98,9 +100,11 @@ def vector(
     columns = [
         (at, column)
         for at, column in enumerate(features.index_columns)
-        if crossed == "keep" or not column.crossed
+        if crossed or not column.crossed
     ]
     parts = [given["dense"]] if features.dense_names else []
+    if parts and noise:
+        parts = [keras.layers.GaussianNoise(noise)(given["dense"])]
     for width in sorted({column.dimension for _, column in columns}):
         same = [c for c in columns if c[1].encoding == "embedding" and c[1].dimension == width]
         if same:
@@ -108,7 +112,8 @@ def vector(
     one_hot = [c for c in columns if c[1].encoding == "one_hot"]
     if one_hot:
         parts.append(_one_hot(given["indices"], one_hot))
-    return keras.layers.concatenate(parts) if len(parts) > 1 else parts[0]
+    joined = keras.layers.concatenate(parts) if len(parts) > 1 else parts[0]
+    return keras.layers.Dropout(dropout)(joined) if dropout else joined
 
 
 def _embedded(

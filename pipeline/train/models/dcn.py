@@ -35,6 +35,10 @@ class DcnConfig:
     """Whether the deep part reads the input beside the crosses, or what the crosses return."""
     activation: Literal["relu", "gelu", "silu", "selu", "tanh"]
     """Activation of the hidden layers."""
+    input_noise: float = Field(ge=0)
+    """Standard deviation of noise added to dense columns while training; they vary by about 1."""
+    input_dropout: float = Field(ge=0, lt=1)
+    """Share of the input vector set to 0 while training."""
     dropout: float = Field(ge=0, lt=1)
     """Share of each hidden layer's output set to 0 while training."""
     l2: float = Field(ge=0)
@@ -53,7 +57,13 @@ def build(features: FeatureSet, config: DcnConfig) -> keras.Model:
     from pipeline.train import blocks
 
     given = blocks.inputs(features)
-    start = blocks.vector(features, given, crossed="drop")
+    start = blocks.vector(
+        features,
+        given,
+        crossed=False,
+        noise=config.input_noise,
+        dropout=config.input_dropout,
+    )
     crossed = start
     for number in range(1, config.cross_layers + 1):
         crossed = _cross(start, crossed, config, f"cross_{number}")

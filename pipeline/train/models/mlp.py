@@ -24,6 +24,10 @@ class MlpConfig:
     """Width of each hidden layer, from the input on."""
     activation: Literal["relu", "gelu", "silu", "selu", "tanh"]
     """Activation of the hidden layers."""
+    input_noise: float = Field(ge=0)
+    """Standard deviation of noise added to dense columns while training; they vary by about 1."""
+    input_dropout: float = Field(ge=0, lt=1)
+    """Share of the input vector set to 0 while training."""
     dropout: float = Field(ge=0, lt=1)
     """Share of each hidden layer's output set to 0 while training."""
     l2: float = Field(ge=0)
@@ -43,7 +47,13 @@ def build(features: FeatureSet, config: MlpConfig) -> keras.Model:
 
     given = blocks.inputs(features)
     deep = blocks.hidden(
-        blocks.vector(features, given, crossed="keep"),
+        blocks.vector(
+            features,
+            given,
+            crossed=True,
+            noise=config.input_noise,
+            dropout=config.input_dropout,
+        ),
         config.layers,
         activation=config.activation,
         dropout=config.dropout,

@@ -28,6 +28,10 @@ class WideDeepConfig:
     """Width of each hidden layer of the deep part, from the input on."""
     activation: Literal["relu", "gelu", "silu", "selu", "tanh"]
     """Activation of the hidden layers."""
+    input_noise: float = Field(ge=0)
+    """Standard deviation of noise added to dense columns while training; they vary by about 1."""
+    input_dropout: float = Field(ge=0, lt=1)
+    """Share of the input vector set to 0 while training."""
     dropout: float = Field(ge=0, lt=1)
     """Share of each hidden layer's output set to 0 while training."""
     l2: float = Field(ge=0)
@@ -49,7 +53,13 @@ def build(features: FeatureSet, config: WideDeepConfig) -> keras.Model:
 
     given = blocks.inputs(features)
     deep = blocks.hidden(
-        blocks.vector(features, given, crossed="drop"),
+        blocks.vector(
+            features,
+            given,
+            crossed=False,
+            noise=config.input_noise,
+            dropout=config.input_dropout,
+        ),
         config.layers,
         activation=config.activation,
         dropout=config.dropout,

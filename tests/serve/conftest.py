@@ -1,0 +1,37 @@
+"""One real server process for most tests, and the SavedModels it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.serve.models import config_text, write_model
+
+from pipeline.core.runtime import quiet_tensorflow
+from pipeline.serve.models import Model
+from pipeline.serve.running import Running, running
+
+quiet_tensorflow()
+
+
+@pytest.fixture(scope="session")
+def version_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base path with version 1 (bias 1.0) and version 2 (bias 2.0)."""
+    base = tmp_path_factory.mktemp("served") / "half"
+    for version in (1, 2):
+        write_model(base, version, bias=float(version))
+    return base
+
+
+@pytest.fixture(scope="session")
+def server(
+    version_folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A server process with the model `half`: versions 1 (champion) and 2 (challenger)."""
+    path = tmp_path_factory.mktemp("config") / "models.config"
+    labels = {"champion": 1, "challenger": 2}
+    model = Model("half", version_folders, specific=frozenset({1, 2}), labels=labels)
+    path.write_text(config_text(model), encoding="utf-8")
+    with running(path, ["--file_system_poll_wait_seconds=0.2"]) as process:
+        yield process
