@@ -344,6 +344,7 @@ def measure(label: np.ndarray, score: np.ndarray) -> Measure:
     squares, right = (score - label) ** 2, (score >= 0.5) == (label == 1)
     chosen, bins = score >= 0.5, np.minimum((score * 15).astype(int), 14)
 
+    @np.errstate(invalid="ignore")  # a small slice may draw one class only
     def metrics(weights: np.ndarray) -> dict[str, float]:
         total = weights.sum()
         hits = np.cumsum(weights[order] * positive)[ends]
@@ -384,7 +385,7 @@ def bootstrap(
     for name, metrics in measures.items():
         found[name] = dict(metrics(np.ones(rows)))
         for metric in list(found[name]):
-            low, high = np.quantile([one[metric] for one in drawn[name]], [tail, 1 - tail])
+            low, high = np.nanquantile([one[metric] for one in drawn[name]], [tail, 1 - tail])
             found[name] |= {f"{metric}_low": low, f"{metric}_high": high}
     return found
 

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-_COPIED = ("pipeline", "configs", "dvc.yaml", ".dvcignore", ".gitignore", "overrides.yaml")
+_COPIED = (
+    "pipeline",
+    "configs",
+    "data/source",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "overrides.yaml",
+)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ T = TypeVar("T")
 PARAMS = "params.yaml"
 OVERRIDES = "overrides.yaml"
 CONFIGS = "configs"
+SOURCES = "data/source"
+"""Local source files; DVC watches the folder."""
 RAW = "data/raw"
 PROCESSED = "data/processed"
 PROFILE = "data/profile"

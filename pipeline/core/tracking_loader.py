@@ -74,7 +74,6 @@ class RawTableModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         predicted = pd.Series(words, index=model_input.index, dtype="str")
         return pd.DataFrame(scores, index=model_input.index).assign(predicted=predicted)
 
-
     def _ask(self, frame: pd.DataFrame) -> dict[str, Any]:
         tensors = {self._arguments[str(name)]: _tensor(column) for name, column in frame.items()}
         return {key: answer.numpy() for key, answer in self._answer(**tensors).items()}

@@ -6,6 +6,7 @@ Both are fitted on the training split and see the very features the model sees.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,23 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from pipeline.core.encoding import Encoded
 from pipeline.core.features import FeatureSet, Label
 from pipeline.evaluate.config import LinearConfig
-from pipeline.evaluate.measures import Labels, Scores
+from pipeline.evaluate.measures import Labels, Scores, log_losses
+
+_ROUND = 10
+"""Steps of the solver between two looks at the validation split."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Encoded rows with their labels.
+
+    Attributes:
+        encoded: The rows.
+        labels: `[rows]`, class indices or values.
+    """
+
+    encoded: Encoded
+    labels: Labels
 
 
 def trivial_scores(label: Label, train_labels: Labels, rows: int) -> Scores:
@@ -45,45 +62,83 @@ def sampled_rows(rows: int, config: LinearConfig, seed: int) -> npt.NDArray[np.i
 
 
 def linear_scores(
-    train: Encoded,
-    train_labels: Labels,
+    train: Answered,
+    validation: Answered,
     test: Encoded,
     features: FeatureSet,
     config: LinearConfig,
 ) -> Scores:
     """Fits logistic regression (L-BFGS) or ridge regression and answers the test rows.
 
-    Every dense column is one input, every value of an index column another. The solver stops
-    after `config.iterations` steps: the last digits of its convergence change no metric.
+    Every dense column is one input, every value of an index column another. Logistic regression
+    stops where the log loss on the validation split stops falling: the same privilege that the
+    model's own early stopping has, without which a late training month would flatter the model.
 
     Args:
-        train: Encoded training rows.
-        train_labels: `[training rows]`, class indices or values.
-        test: Encoded rows to answer.
-        features: The fitted features that encoded both.
+        train: Rows to fit.
+        validation: Rows that say when to stop; may be none.
+        test: Rows to answer.
+        features: The fitted features that encoded them all.
         config: Strength of the penalty and number of steps.
 
     Returns:
         `[test rows, classes]` probabilities, 0 for a class without training rows; or `[test rows]`
         values.
     """
-    known, asked = design_matrix(train, features), design_matrix(test, features)
+    known, asked = design_matrix(train.encoded, features), design_matrix(test, features)
     if features.label.task == "regression":
         ridge = Ridge(alpha=config.regularisation, solver="lsqr", max_iter=config.iterations)
-        answers: Scores = ridge.fit(known, train_labels).predict(asked)
+        answers: Scores = ridge.fit(known, train.labels).predict(asked)
         return answers
-    present = np.unique(train_labels).astype(np.int64)
-    scores = np.zeros((asked.shape[0], len(features.label.classes)))
-    if len(present) == 1:
-        scores[:, present] = 1.0
+    classes = len(features.label.classes)
+    if len(np.unique(train.labels)) == 1:
+        return np.eye(classes)[np.full(asked.shape[0], int(train.labels[0]))]
+    check = design_matrix(validation.encoded, features)
+    return _logistic(known, train.labels, check, validation.labels, config).scores(asked, classes)
+
+
+@dataclass(frozen=True)
+class _Logistic:
+    """A fitted logistic regression and its coefficients at the best step."""
+
+    model: LogisticRegression
+    coefficients: npt.NDArray[np.floating]
+    intercepts: npt.NDArray[np.floating]
+
+    def scores(self, asked: sparse.csr_matrix, classes: int) -> Scores:
+        """Probabilities `[rows, classes]`."""
+        self.model.coef_, self.model.intercept_ = self.coefficients, self.intercepts
+        scores = np.zeros((asked.shape[0], classes))
+        scores[:, self.model.classes_.astype(np.int64)] = self.model.predict_proba(asked)
         return scores
-    logistic = LogisticRegression(C=1 / config.regularisation, max_iter=config.iterations)
-    with warnings.catch_warnings():
-        # Stopping early is the plan, not an accident.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        logistic.fit(known, train_labels)
-    scores[:, present] = logistic.predict_proba(asked)
-    return scores
+
+
+def _logistic(
+    known: sparse.csr_matrix,
+    labels: Labels,
+    check: sparse.csr_matrix,
+    check_labels: Labels,
+    config: LinearConfig,
+) -> _Logistic:
+    model = LogisticRegression(C=1 / config.regularisation, warm_start=True)
+    best: _Logistic | None = None
+    least = np.inf
+    classes = 1 + int(max(labels.max(), check_labels.max(initial=0)))
+    for done in range(0, config.iterations, _ROUND):
+        model.set_params(max_iter=min(_ROUND, config.iterations - done))
+        with warnings.catch_warnings():
+            # Stopping before the end is the plan, not an accident.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(known, labels)
+        here = _Logistic(model, model.coef_.copy(), model.intercept_.copy())
+        if not len(check_labels):
+            best = here
+            continue
+        loss = log_losses(check_labels.astype(np.int64), here.scores(check, classes)).mean()
+        if best is not None and loss >= least:
+            break
+        best, least = here, loss
+    return best or here
 
 
 def design_matrix(encoded: Encoded, features: FeatureSet) -> sparse.csr_matrix:

@@ -69,7 +69,7 @@ class BinaryMeasure:
         score = scores[:, 1].astype(np.float64)
         self._ranking = Ranking(positive, scores[:, 1])
         self._outcome = 2 * positive.astype(np.int64) + scores.argmax(axis=1)
-        self._loss = -np.log(_clipped(np.where(positive, score, scores[:, 0].astype(np.float64))))
+        self._loss = log_losses(positive.astype(np.int64), scores)
         self._squared = np.square(score - positive)
         self._calibration = CalibrationError(score, positive, bins)
 
@@ -108,7 +108,7 @@ class MulticlassMeasure:
         self._labels, self._predicted = labels, scores.argmax(axis=1)
         self._correct = (self._labels == self._predicted).astype(np.float64)
         true_score = scores[np.arange(len(labels)), labels].astype(np.float64)
-        self._loss = -np.log(_clipped(true_score))
+        self._loss = log_losses(labels, scores)
         self._squared = np.square(scores.astype(np.float64)).sum(axis=1) - 2 * true_score + 1
         self._calibration = CalibrationError(scores.max(axis=1), self._correct > 0, bins)
         rankings = (Ranking(labels == k, scores[:, k]) for k in range(self._classes))
@@ -197,6 +197,13 @@ class CalibrationError:
         return float(np.abs(np.bincount(self._bin, weights * self._excess)).sum()) / total
 
 
+def log_losses(labels: npt.NDArray[np.int64], scores: Scores) -> Floats:
+    """Minus the logarithm of each row's score for its own class: `[rows]`."""
+    own = scores[np.arange(len(labels)), labels].astype(np.float64)
+    losses: Floats = -np.log(np.clip(own, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
+    return losses
+
+
 def bin_of(score: Scores, bins: int) -> npt.NDArray[np.int64]:
     """Index of the bin of equal width that each score, 0 to 1, falls into."""
     return np.clip((score.astype(np.float64) * bins).astype(np.int64), 0, bins - 1)
@@ -206,10 +213,6 @@ def _mean_area(rankings: Iterable[Ranking], weights: Floats) -> float | None:
     """Mean AUC of each class against the rest, over the classes that have one."""
     areas = [area for ranking in rankings if (area := ranking(weights)[0]) is not None]
     return float(np.mean(areas)) if areas else None
-
-
-def _clipped(probability: Floats) -> Floats:
-    return np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
 
 
 def _mean(values: Floats, weights: Floats, total: float) -> float:

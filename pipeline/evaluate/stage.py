@@ -17,7 +17,7 @@ from pipeline.core.model import load_model, predict
 from pipeline.core.records import LABEL, Split, Verdict
 from pipeline.core.stage import Context
 from pipeline.core.tracking import open_registry
-from pipeline.evaluate.baselines import linear_scores, sampled_rows, trivial_scores
+from pipeline.evaluate.baselines import Answered, linear_scores, sampled_rows, trivial_scores
 from pipeline.evaluate.catalog import HEADLINE, METRICS
 from pipeline.evaluate.champion import NotComparableError, champion_scores
 from pipeline.evaluate.charts import draw_slices
@@ -63,7 +63,7 @@ def run(config: EvaluateStageConfig, artifacts: Artifacts, context: Context) -> 
     model = load_model(artifacts.model)
     rival = _champion(config.name, training.model_hash, test, features, context)
     scores = {MODEL: _scores(model, test, features)} | rival.scores
-    scores |= _baselines(test, artifacts, features, options)
+    scores |= _baselines(test, validation, artifacts, features, options)
     evidence = gather(
         ScoredSplit(test, scores),
         ScoredSplit(validation, {MODEL: _scores(model, validation, features)}),
@@ -114,17 +114,23 @@ def _scores(model: Any, frame: pd.DataFrame, features: FeatureSet) -> Scores:
 
 
 def _baselines(
-    test: pd.DataFrame, artifacts: Artifacts, features: FeatureSet, config: EvaluateConfig
+    test: pd.DataFrame,
+    validation: pd.DataFrame,
+    artifacts: Artifacts,
+    features: FeatureSet,
+    config: EvaluateConfig,
 ) -> dict[str, Scores]:
     """Fits the baselines on the training split and asks them about the test split."""
     columns = [column.name for column in features.columns]
     train = artifacts.split("train").read([*columns, LABEL])
-    labels = train[LABEL].to_numpy()
     chosen = sampled_rows(len(train), config.linear, config.bootstrap.seed)
-    known, asked = encode(train.iloc[chosen], features), encode(test, features)
-    linear = linear_scores(known, labels[chosen], asked, features, config.linear)
+    known, check = (
+        Answered(encode(frame, features), frame[LABEL].to_numpy())
+        for frame in (train.iloc[chosen], validation)
+    )
+    linear = linear_scores(known, check, encode(test, features), features, config.linear)
     return {
-        TRIVIAL: trivial_scores(features.label, labels, len(test)),
+        TRIVIAL: trivial_scores(features.label, train[LABEL].to_numpy(), len(test)),
         LINEAR: refuse_unusable(linear, "the linear baseline", len(test)),
     }
 

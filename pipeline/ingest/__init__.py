@@ -1,6 +1,6 @@
 """Ingest: brings the source and what joins it into one raw Parquet table."""
 
-from pipeline.core.artifacts import RAW
+from pipeline.core.artifacts import RAW, SOURCES
 from pipeline.core.stage import Stage
 from pipeline.ingest.config import IngestStageConfig
 
@@ -9,6 +9,7 @@ STAGE = Stage(
     does="bring the source and its joins into data/raw",
     config=IngestStageConfig,
     params={"source": "data.source", "joins": "data.joins", "ingest": "ingest"},
+    deps=(SOURCES,),
     outs=(RAW,),
 )
 

@@ -151,10 +151,10 @@ def _read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
             strings_can_be_null=True,
         ),
     )
-    for field in table.schema:
-        # What Arrow's type inference makes of text that is no UTF-8.
-        if pa.types.is_binary(field.type):
-            raise UnicodeError(f"column '{field.name}'")
+    # Names are decoded here, and refused; a column of broken text is inferred to be binary.
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if pa.types.is_binary(kind):
+            raise UnicodeError(f"column '{name}'")
     return table
 
 

@@ -24,7 +24,7 @@ def scalar(value: object) -> str:
     if value is None:
         return "null"
     if not isinstance(value, str):
-        return repr(value)
+        return str(yaml.safe_dump(value)).splitlines()[0]
     if _PLAIN.fullmatch(value) and value.upper() not in _TAKEN:
         return value
     return _quoted(re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", value))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ruamel.yaml import YAML
 
 from pipeline.core.artifacts import PARAMS
 from pipeline.core.errors import PipelineError
@@ -122,7 +123,8 @@ def _locked_params(root: Path) -> dict[str, dict[str, Any]]:
     path = root / "dvc.lock"
     if not path.exists():
         return {}
-    lock = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    # DVC writes YAML 1.2, in which 1e-07 is a number; PyYAML reads 1.1, in which it is a word.
+    lock = YAML(typ="safe").load(path) or {}
     return {
         name: entry.get("params", {}).get(PARAMS, {})
         for name, entry in lock.get("stages", {}).items()

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.compose.params import read_params
 from pipeline.core.artifacts import STATE, Artifacts, Record
 from pipeline.core.console import say
 from pipeline.core.errors import ConfigError, GateRefused
@@ -25,7 +26,6 @@ from pipeline.core.promotions import (
 from pipeline.core.schema import build, dump, lookup
 from pipeline.core.serving_config import exported_versions, publish_serving_config
 from pipeline.core.tracking import TrackingConfig, open_registry
-from pipeline.compose.params import read_params
 
 if TYPE_CHECKING:
     from pipeline.core.tracking_registry import ModelVersion, Registry

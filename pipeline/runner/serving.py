@@ -16,6 +16,7 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.core.console import say
 from pipeline.core.errors import PipelineError
 from pipeline.core.records import LABEL
+from pipeline.core.runtime import quiet_tensorflow
 from pipeline.core.schema import build, lookup
 from pipeline.core.serving_config import publish_serving_config, read_serving_config
 from pipeline.core.tracking import TrackingConfig, open_registry
@@ -53,6 +54,7 @@ def predict(
     root: Path, *, source: str, url: str | None, model: str | None, output: str | None
 ) -> int:
     """Sends the rows of `source` to a server, or to the exported model in process."""
+    quiet_tensorflow()
     from pipeline.serve.command import predict_command
 
     return predict_command(Artifacts(root), source, url=url, model=model, output=output)
@@ -86,6 +88,7 @@ def ask(root: Path, *, rows: int) -> int:
         for row in _rows(answer):
             say(json.dumps(row, ensure_ascii=False))
 
+        quiet_tensorflow()
         from pipeline.serve.client import predict_frame
 
         say(f"\nQuestion, gRPC: Predict to {server.grpc_url}, the same {len(asked)} rows")

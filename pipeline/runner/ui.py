@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,18 +14,18 @@ from pathlib import Path
 
 import requests
 
+from pipeline.compose.params import read_params
 from pipeline.core.console import say
 from pipeline.core.errors import BusyError, PipelineError
 from pipeline.core.orphans import die_with_parent
 from pipeline.core.schema import build, lookup
 from pipeline.core.tracking import TrackingConfig, check_store
-from pipeline.compose.params import read_params
 
 HOST = "127.0.0.1"
 
 _STDERR = 2
-_START_SECONDS = 120.0
-_STOP_SECONDS = 10.0
+_START_SECONDS = 300.0
+_STOP_SECONDS = 3.0
 
 
 def run_ui(root: Path, *, port: int, browser: bool) -> int:
@@ -77,12 +79,12 @@ def _start(root: Path, store: str, port: int) -> subprocess.Popen[bytes]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """Ends the server and what it started; a browser's open connection must not hold it up."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_STOP_SECONDS)
 
 
 def _await_answer(process: subprocess.Popen[bytes], address: str) -> None:

@@ -7,6 +7,7 @@ offset on. One gather then serves them all, however many columns there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -81,7 +82,13 @@ def wide(features: FeatureSet, given: Inputs, l2: float) -> keras.KerasTensor:
 
 
 def vector(
-    features: FeatureSet, given: Inputs, *, crossed: bool, noise: float, dropout: float
+    features: FeatureSet,
+    given: Inputs,
+    *,
+    crossed: bool,
+    width: int | None,
+    noise: float,
+    dropout: float,
 ) -> keras.KerasTensor:
     """Everything about a row as one vector: dense columns, embeddings, one-hot columns.
 
@@ -89,6 +96,7 @@ def vector(
         features: The fitted features.
         given: The core's input.
         crossed: Whether crossed features are part of it.
+        width: Width of every embedding, all in one table; None for each column's own.
         noise: Standard deviation of what is added to dense columns while training. It smooths
             what is learnt of them, like a penalty on slopes (C. Bishop, Training with Noise is
             Equivalent to Tikhonov Regularization, 1995).
@@ -105,10 +113,11 @@ def vector(
     parts = [given["dense"]] if features.dense_names else []
     if parts and noise:
         parts = [keras.layers.GaussianNoise(noise)(given["dense"])]
-    for width in sorted({column.dimension for _, column in columns}):
-        same = [c for c in columns if c[1].encoding == "embedding" and c[1].dimension == width]
-        if same:
-            parts.append(_embedded(given["indices"], same, width))
+    by_width: dict[int, list[Position]] = {}
+    for at, column in columns:
+        if column.encoding == "embedding":
+            by_width.setdefault(width or column.dimension, []).append((at, column))
+    parts += [_embedded(given["indices"], same, size) for size, same in sorted(by_width.items())]
     one_hot = [c for c in columns if c[1].encoding == "one_hot"]
     if one_hot:
         parts.append(_one_hot(given["indices"], one_hot))

@@ -93,7 +93,7 @@ def test_damage_inside_is_met_when_it_is_read(tmp_path):
     with database.open("r+b") as file:
         file.seek(size // 3)
         file.write(b"\xab" * (size // 2))
-    with pytest.raises(PipelineError, match="mlflow.db") as error:
+    with pytest.raises(PipelineError, match=r"mlflow\.db") as error:
         open_store(tmp_path, TRACKING)
     assert "backup" in error.value.remedy
 

@@ -69,9 +69,7 @@ class Trained:
         identity = open_run(self.root, PARAMS)
         journal = journal_for(self.root, identity, "register")
         journal.start()
-        context = Context(
-            root=self.root, journal=journal, experiment=experiment, tracking=TRACKING
-        )
+        context = Context(root=self.root, journal=journal, experiment=experiment, tracking=TRACKING)
         run(CONFIG, self.artifacts, context)
         journal.finish("FINISHED")
 

@@ -48,7 +48,9 @@ def test_a_version_tells_the_way_back_to_its_data(registered_once):
 
 def test_the_run_knows_its_version(registered_once):
     assert flush(registered_once.root, TRACKING)
-    parent = next(one for one in runs(registered_once.root) if "mlflow.parentRunId" not in one.data.tags)
+    parent = next(
+        one for one in runs(registered_once.root) if "mlflow.parentRunId" not in one.data.tags
+    )
     assert parent.data.tags["registry.version"] == "1"
     assert parent.data.tags["stage.register"] == "ran"
     children = [one for one in runs(registered_once.root) if one.info.run_name == "register"]

@@ -35,7 +35,9 @@ class DcnConfig:
     """Whether the deep part reads the input beside the crosses, or what the crosses return."""
     activation: Literal["relu", "gelu", "silu", "selu", "tanh"]
     """Activation of the hidden layers."""
-    input_noise: float = Field(ge=0)
+    embedding_width: int | None = Field(ge=1)
+    """Width of every embedding; null takes each column's own `dimension` from the data config."""
+    input_noise: float = Field(ge=0, le=1)
     """Standard deviation of noise added to dense columns while training; they vary by about 1."""
     input_dropout: float = Field(ge=0, lt=1)
     """Share of the input vector set to 0 while training."""
@@ -61,6 +63,7 @@ def build(features: FeatureSet, config: DcnConfig) -> keras.Model:
         features,
         given,
         crossed=False,
+        width=config.embedding_width,
         noise=config.input_noise,
         dropout=config.input_dropout,
     )

@@ -24,7 +24,9 @@ class MlpConfig:
     """Width of each hidden layer, from the input on."""
     activation: Literal["relu", "gelu", "silu", "selu", "tanh"]
     """Activation of the hidden layers."""
-    input_noise: float = Field(ge=0)
+    embedding_width: int | None = Field(ge=1)
+    """Width of every embedding; null takes each column's own `dimension` from the data config."""
+    input_noise: float = Field(ge=0, le=1)
     """Standard deviation of noise added to dense columns while training; they vary by about 1."""
     input_dropout: float = Field(ge=0, lt=1)
     """Share of the input vector set to 0 while training."""
@@ -51,6 +53,7 @@ def build(features: FeatureSet, config: MlpConfig) -> keras.Model:
             features,
             given,
             crossed=True,
+            width=config.embedding_width,
             noise=config.input_noise,
             dropout=config.input_dropout,
         ),

@@ -28,7 +28,9 @@ class WideDeepConfig:
     """Width of each hidden layer of the deep part, from the input on."""
     activation: Literal["relu", "gelu", "silu", "selu", "tanh"]
     """Activation of the hidden layers."""
-    input_noise: float = Field(ge=0)
+    embedding_width: int | None = Field(ge=1)
+    """Width of every embedding; null takes each column's own `dimension` from the data config."""
+    input_noise: float = Field(ge=0, le=1)
     """Standard deviation of noise added to dense columns while training; they vary by about 1."""
     input_dropout: float = Field(ge=0, lt=1)
     """Share of the input vector set to 0 while training."""
@@ -57,6 +59,7 @@ def build(features: FeatureSet, config: WideDeepConfig) -> keras.Model:
             features,
             given,
             crossed=False,
+            width=config.embedding_width,
             noise=config.input_noise,
             dropout=config.input_dropout,
         ),

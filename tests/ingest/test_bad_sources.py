@@ -1,0 +1,196 @@
+"""Bad input: every message says what came, what was expected and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from pipeline.core.errors import ConfigError, DataError
+from tests.ingest.conftest import CSV, Ingest
+
+Failing = Callable[..., str]
+
+
+def test_a_missing_file_names_its_neighbours(ingest: Ingest, failing: Failing) -> None:
+    ingest.write("flights.csv", CSV)
+    message = failing("flihgts.csv")
+    assert "there is no file flihgts.csv" in message
+    assert "did you mean flights.csv?" in message
+
+
+def test_a_missing_folder_and_a_folder_as_a_file(ingest: Ingest, failing: Failing) -> None:
+    assert "nor its folder" in failing("nowhere/flights.csv")
+    (ingest.root / "folder.csv").mkdir()
+    assert "folder.csv is a folder" in failing("folder.csv")
+
+
+def test_a_package_that_is_not_installed(failing: Failing) -> None:
+    message = failing({"kind": "package", "package": "no_such_package_1", "path": "x.csv"})
+    assert "'no_such_package_1' is not installed" in message
+    assert "pip install no_such_package_1" in message
+
+
+def test_a_path_out_of_the_package(failing: Failing) -> None:
+    source = {"kind": "package", "package": "palmerpenguins", "path": "../pandas/__init__.py"}
+    assert "leads out of the package" in failing(source)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz"])
+def test_an_empty_file(ingest: Ingest, failing: Failing, name: str) -> None:
+    content = gzip.compress(b"") if name.endswith(".gz") else b""
+    message = failing(ingest.write(name, content))
+    assert name in message
+    assert "is empty" in message or "cannot be read as parquet" in message
+
+
+def test_a_header_without_rows(ingest: Ingest, failing: Failing) -> None:
+    assert "has a header but no rows" in failing(ingest.write("a.csv", "x,y\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.parquet", b"x,y\n1,2\n", "cannot be read as parquet"),
+        ("a.jsonl", b"x,y\n1,2\n", "cannot be read as jsonl"),
+        ("a.jsonl", b'{"x": 1}\n{"x": "one"}\n', "cannot be read as jsonl"),
+        ("a.csv", b"x,y\n1,2\n1,2,3\n", "Expected 2 columns, got 3"),
+        ("a.csv", b"x,y,x\n1,2,3\n", "more than once: x"),
+        ("a.csv.gz", b"x,y\n1,2\n", "cannot be read as csv"),
+        ("a.csv.gz", gzip.compress(CSV.encode() * 99)[:-20], "cannot be read as csv"),
+        ("a.csv.xz", b"x,y\n1,2\n", "cannot be read as csv"),
+        ("a.csv.bz2", b"x,y\n1,2\n", "cannot be read as csv"),
+        ("a.csv.zst", b"x,y\n1,2\n", "cannot be read as csv"),
+        ("a.csv.zip", b"x,y\n1,2\n", "cannot be read as csv"),
+        ("a.csv", "x\né\n".encode("cp1252"), "text that is not utf-8"),
+        ("a.csv", "é\nx\n".encode("cp1252"), "text that is not utf-8"),
+        ("a.jsonl", '{"x": "é"}\n'.encode("cp1252"), "text that is not utf-8"),
+        ("a.table", CSV.encode(), "does not say which format"),
+    ],
+)
+def test_damaged_and_foreign_files(
+    ingest: Ingest, failing: Failing, name: str, content: bytes, said: str
+) -> None:
+    assert said in failing(ingest.write(name, content))
+
+
+def test_an_archive_of_two_files(ingest: Ingest, failing: Failing) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("one.csv", CSV)
+        archive.writestr("two.csv", CSV)
+    message = failing(ingest.write("both.csv.zip", buffer.getvalue()))
+    assert "holds 2 files, not one: one.csv, two.csv" in message
+
+
+def test_a_value_that_is_not_of_the_type_asked_for(ingest: Ingest, failing: Failing) -> None:
+    name = ingest.write("a.csv", "x\n1\ntwo\n")
+    message = failing({"kind": "file", "path": name, "dtypes": {"x": "int64"}})
+    assert "two" in message
+    assert "dtypes" in message
+
+
+def test_columns_that_are_not_there(ingest: Ingest, failing: Failing) -> None:
+    name = ingest.write("a.csv", CSV)
+    message = failing({"kind": "file", "path": name, "columns": ["nummber"]})
+    assert "no column 'nummber'" in message
+    assert "did you mean number?" in message
+
+
+def test_a_file_that_has_changed(ingest: Ingest, failing: Failing) -> None:
+    name = ingest.write("a.csv", CSV)
+    message = failing({"kind": "file", "path": name, "sha256": "0" * 64})
+    assert "has the SHA-256" in message
+
+
+def test_remote_files_that_are_gone_or_need_a_driver(failing: Failing) -> None:
+    assert "cannot be fetched" in failing("memory://nowhere/table.csv")
+    message = failing("s3://user:geheim@bucket/table.csv?token=geheim")
+    assert "geheim" not in message
+    assert fsspec.available_protocols()
+    assert "unknown" not in message
+
+
+def test_no_variable_and_no_url_in_it(failing: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"kind": "sql", "url_env": "NO_SUCH_DATABASE", "query": "SELECT 1"}
+    assert "variable NO_SUCH_DATABASE is not set" in failing(source)
+    monkeypatch.setenv("NO_SUCH_DATABASE", "geheim")
+    message = failing(source)
+    assert "no SQLAlchemy URL" in message
+    assert "geheim" not in message
+
+
+def test_a_database_that_does_not_answer_keeps_its_password_to_itself(
+    failing: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE", "postgresql+psycopg2://anna:geheim@localhost:1/shop")
+    message = failing({"kind": "sql", "url_env": "DATABASE", "query": "SELECT 1"})
+    assert "the query on postgresql://localhost/shop failed" in message
+    assert "geheim" not in message
+    assert "anna" not in message
+
+
+def test_queries_that_fail(ingest: Ingest, failing: Failing) -> None:
+    with sqlite3.connect(ingest.root / "shop.db") as database:
+        database.execute("CREATE TABLE t (a, b)")
+        database.execute("INSERT INTO t VALUES (1, 'x'), ('one', 'y')")
+    database.close()
+
+    def fail(query: str, url: str = "sqlite:///shop.db") -> str:
+        return failing({"kind": "sql", "url": url, "query": query})
+
+    assert "no such table: u" in fail("SELECT * FROM u")
+    assert "answers without rows" in fail("SELECT * FROM t WHERE b = 'z'")
+    assert "column 'a' of the query" in fail("SELECT * FROM t")
+    assert "of the same name: b" in fail("SELECT b, b FROM t")
+    assert "no SQLite database at gone.db" in fail("SELECT 1", "sqlite:///gone.db")
+    assert not (ingest.root / "gone.db").exists()
+
+
+def test_credentials_in_the_config_are_refused(ingest: Ingest) -> None:
+    source = {"kind": "sql", "url": "postgresql://anna:geheim@host/shop", "query": "SELECT 1"}
+    with pytest.raises(ConfigError, match="no credentials in url"):
+        ingest.run(source)
+
+
+def test_a_failed_run_leaves_the_last_good_one(ingest: Ingest) -> None:
+    ingest.run(ingest.write("a.csv", CSV))
+    before = ingest.artifacts.raw_table.path.read_bytes()
+    with pytest.raises(DataError, match="is empty"):
+        ingest.run(ingest.write("b.csv", ""))
+    assert ingest.artifacts.raw_table.path.read_bytes() == before
+    assert ingest.published == ["raw"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_write_permission(ingest: Ingest) -> None:
+    (ingest.root / "data").mkdir(mode=0o500)
+    with pytest.raises(PermissionError):
+        ingest.run(ingest.write("a.csv", CSV))
+    assert ingest.published == []
+
+
+def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    name = ingest.write("a.csv", "n\n" + "\n".join(str(i * 7919 % 99991) for i in range(50_000)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Writing beyond the limit fails as on a full disk, once the signal is ignored.
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            ingest.run(name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert ingest.published == []
+    assert len(ingest.run(name)) == 50_000
