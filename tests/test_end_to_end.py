@@ -190,7 +190,7 @@ def test_gate_refuses_with_exit_code_3_and_reasons(copy: Project) -> None:
     assert (copy.root / "models/models.config").read_text() == served
 
 
-REFUSING = ("evaluate.thresholds.accuracy.bound=1.1",)
+REFUSING = ("evaluate.thresholds.latency_one_row_p50_ms.max=1.0e-9",)
 
 
 def test_two_runs_at_once_the_second_is_told(copy: Project) -> None:

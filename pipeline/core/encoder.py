@@ -146,7 +146,7 @@ def _flags(missing: tf.Tensor, features: Sequence[NumericFeature | BooleanFeatur
 def _scaled(raw: Raw, features: Sequence[NumericFeature]) -> list[tf.Tensor]:
     """Scaled numbers `[len(features), rows]`, then the indicators; logarithms come last."""
     x = tf.stack([raw[feature.column] for feature in features])
-    missing = ~tf.math.is_finite(x)
+    missing = ~_possible(x, features)
     lows = _constants(-np.inf if feature.low is None else feature.low for feature in features)
     highs = _constants(np.inf if feature.high is None else feature.high for feature in features)
     if np.isfinite([lows, highs]).any():
@@ -160,6 +160,16 @@ def _scaled(raw: Raw, features: Sequence[NumericFeature]) -> list[tf.Tensor]:
     scales = _constants(feature.scale for feature in features)
     z = tf.clip_by_value((x - centers) / scales, -DENSE_LIMIT, DENSE_LIMIT)
     return [tf.cast(z, tf.float32), *_flags(missing, features)]
+
+
+def _possible(x: tf.Tensor, features: Sequence[NumericFeature]) -> tf.Tensor:
+    """Where `x`, `[len(features), rows]`, holds possible numbers."""
+    found = tf.math.is_finite(x)
+    least = _constants(-np.inf if feature.least is None else feature.least for feature in features)
+    most = _constants(np.inf if feature.most is None else feature.most for feature in features)
+    if np.isfinite([least, most]).any():
+        found &= (x >= least) & (x <= most)
+    return found
 
 
 def _constants(numbers: Iterable[float]) -> NDArray[np.float64]:
@@ -184,7 +194,7 @@ def _waves(parts: tf.Tensor, feature: DatetimeFeature) -> tf.Tensor:
 def _bucket(x: tf.Tensor, feature: NumericFeature) -> tf.Tensor:
     boundaries = np.array(feature.boundaries)
     bucket = tf.searchsorted(boundaries, x, side="right", out_type=tf.int64)
-    return tf.where(tf.math.is_finite(x), 1 + bucket, 0)
+    return tf.where(_possible(x[None, :], [feature])[0], 1 + bucket, 0)
 
 
 def _table(feature: CategoricalFeature) -> tf.lookup.StaticHashTable:

@@ -95,8 +95,18 @@ def _floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
     return frame[column].to_numpy(dtype=np.float64)
 
 
+def possible(x: NDArray[np.float64], least: float | None, most: float | None) -> NDArray[np.bool_]:
+    """Where `x` is a number from `least` to `most`, both inclusive; None leaves a side open."""
+    found = np.isfinite(x)
+    if least is not None:
+        found &= x >= least
+    if most is not None:
+        found &= x <= most
+    return found
+
+
 def _scaled(x: NDArray[np.float64], feature: NumericFeature) -> list[NDArray[Any]]:
-    missing = ~np.isfinite(x)
+    missing = ~possible(x, feature.least, feature.most)
     y = np.where(missing, 0.0, x)
     if feature.low is not None or feature.high is not None:
         y = np.clip(y, feature.low, feature.high)
@@ -111,7 +121,7 @@ def _scaled(x: NDArray[np.float64], feature: NumericFeature) -> list[NDArray[Any
 
 def _bucket(x: NDArray[np.float64], feature: NumericFeature) -> NDArray[np.int64]:
     bucket = np.searchsorted(feature.boundaries, x, side="right")
-    return np.where(np.isfinite(x), 1 + bucket, 0)
+    return np.where(possible(x, feature.least, feature.most), 1 + bucket, 0)
 
 
 def _truth(x: NDArray[np.float64], feature: BooleanFeature) -> list[NDArray[Any]]:

@@ -89,8 +89,8 @@ class NumericFeature:
 
     dense: `(f(clip(x, low, high)) - center) / scale`, f the identity or `sign(x) log(1 + |x|)`,
     held within plus and minus `DENSE_LIMIT`; a missing x gives `(impute - center) / scale`; with
-    `indicator` a second dense column says 1 where x is missing, else 0. NaN and the infinities
-    are missing. All in float64, rounded to float32 at the end.
+    `indicator` a second dense column says 1 where x is missing, else 0. NaN, the infinities and
+    numbers outside `least` to `most` are missing. All in float64, rounded to float32 at the end.
 
     indices (when `boundaries` is not empty): 0 for missing, else 1 + the number of boundaries
     that are less than or equal to x (as it came: no clip, no logarithm); cardinality
@@ -103,6 +103,10 @@ class NumericFeature:
     """Unique name of the feature."""
     column: str
     """Raw column it reads, of dtype float64."""
+    least: float | None = None
+    """Smallest possible number, in raw units; a smaller one is a mistake and counts as missing."""
+    most: float | None = None
+    """Largest possible number, in raw units; a larger one is a mistake and counts as missing."""
     low: float | None = None
     """Lower clip bound, in raw units."""
     high: float | None = None

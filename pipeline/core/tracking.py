@@ -12,6 +12,7 @@ import it, which takes 2 to 3 s: a process that pays that anyway carries everybo
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +32,11 @@ from pipeline.core.tracking_run import (
 if TYPE_CHECKING:
     from pipeline.core.tracking_registry import Registry
 
+PYFUNC_NOISE = r"(.|\n)*Any type hint is inferred as AnyType"
+"""What MLflow's pyfunc warns of its own chat types when it is imported."""
+
 __all__ = [
+    "PYFUNC_NOISE",
     "RUN_VARIABLE",
     "Ending",
     "Journal",
@@ -102,6 +107,10 @@ def open_registry(root: Path, tracking: TrackingConfig) -> Registry:
 
 
 def warm() -> None:
-    """Imports MLflow ahead of its first use, for a process that has time to spare."""
+    """Imports all of MLflow ahead of its first use, for a process that has time to spare."""
     import pipeline.core.tracking_flush
     import pipeline.core.tracking_registry  # noqa: F401
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", PYFUNC_NOISE)
+        import mlflow.pyfunc  # noqa: F401

@@ -20,8 +20,11 @@ from pipeline.core.artifacts import (
 )
 from pipeline.core.schema import config
 
+DVC_LOCK = "dvc.lock"
+"""Where DVC keeps the hashes of what each stage read and wrote."""
+
 _WRITTEN_BY_RUNS = (
-    "dvc.lock",
+    DVC_LOCK,
     EXPORT_RECORD,
     METRICS,
     OVERRIDES,
@@ -78,12 +81,12 @@ class DvcLock:
     stages: Mapping[str, Any]
 
     @classmethod
-    def read(cls, root: Path) -> DvcLock:
-        """Reads dvc.lock; a missing or damaged one knows no stages."""
+    def read(cls, folder: Path) -> DvcLock:
+        """Reads dvc.lock in `folder`; a missing or damaged one knows no stages."""
         import yaml
 
         try:
-            content = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+            content = yaml.safe_load((folder / DVC_LOCK).read_text(encoding="utf-8"))
             stages = content["stages"]
         except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
             stages = {}

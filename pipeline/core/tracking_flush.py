@@ -144,7 +144,7 @@ def _carry_run(root: Path, run: RunIdentity, store: Store) -> None:
         flushed = replace(flushed, journals={**flushed.journals, journal.stem: told})
         _record(root, run.key).write(flushed)
     endings = {journal.stem: last_ending(journal) for journal, _ in _journals(root, run, flushed)}
-    tell_facts(store, flushed.run_id, run, endings, DvcLock.read(root))
+    tell_facts(store, flushed.run_id, run, endings, DvcLock.read(run_folder(root, run.key)))
     status = derived_status(root, run)
     end_run(store, flushed.run_id, status, run.ended_ms or _last_told_ms(root, run))
     _record(root, run.key).write(replace(flushed, status=status, declared=run.status))
@@ -155,6 +155,8 @@ def _carry_journal(
 ) -> Carried:
     """Tells what a journal has beyond `carried`; returns how far it is told now."""
     records, offset = read_lines(journal, carried.offset)
+    if not records and carried.ended:
+        return carried
     attempts = _attempts(records, carried.attempt)
     run_id = carried.run_id if is_there(store, carried.run_id) else ""
     number = carried.attempt

@@ -27,7 +27,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.jsonl import read_lines
 from pipeline.core.publishing import exclusive, publish_file
 from pipeline.core.schema import config
-from pipeline.core.tracking_facts import GitFacts, git_facts, params_hash
+from pipeline.core.tracking_facts import DVC_LOCK, GitFacts, git_facts, params_hash
 from pipeline.core.tracking_journal import Ending, Journal, born, lives
 
 RUN_VARIABLE = "PIPELINE_RUN"
@@ -80,6 +80,7 @@ def open_run(root: Path, params: Mapping[str, Any]) -> RunIdentity:
         if params:
             run = replace(run, params_hash=params_hash(params))
             _keep_params(root, run, params)
+        _keep_lock(root, run)
         record(root, run.key).write(run)
         return run
 
@@ -93,9 +94,10 @@ def finish_run(root: Path, run: RunIdentity, succeeded: bool) -> None:  # noqa: 
         succeeded: Whether every stage did its work.
     """
     with _runs_locked(root):
-        known = record(root, run.key).read()
+        known = read_run(root, run.key) or run
         status = "FINISHED" if succeeded else _worst(_endings(root, known) | {"FAILED"})
         ended = int(time.time() * 1000)
+        _keep_lock(root, run)
         record(root, run.key).write(replace(known, status=status, ended_ms=ended, managed=True))
 
 
@@ -255,3 +257,10 @@ def _keep_params(root: Path, run: RunIdentity, params: Mapping[str, Any]) -> Non
         aside.write_text(
             yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
+
+
+def _keep_lock(root: Path, run: RunIdentity) -> None:
+    """Keeps dvc.lock as it is now: the next run changes it, maybe before this one is told."""
+    if (root / DVC_LOCK).exists():
+        with publish_file(run_folder(root, run.key) / DVC_LOCK) as aside:
+            shutil.copyfile(root / DVC_LOCK, aside)

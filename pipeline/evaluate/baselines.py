@@ -6,6 +6,7 @@ Both are fitted on the training split and see the very features the model sees.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,25 +121,35 @@ def _logistic(
     check_labels: Labels,
     config: LinearConfig,
 ) -> _Logistic:
-    model = LogisticRegression(C=1 / config.regularisation, warm_start=True)
-    best: _Logistic | None = None
-    least = np.inf
+    """Fits round by round until a round no longer lowers the log loss of the rows to check."""
     classes = 1 + int(max(labels.max(), check_labels.max(initial=0)))
+    if not len(check_labels):
+        check, check_labels = known, labels
+
+    def loss(here: _Logistic) -> float:
+        scores = here.scores(check, classes)
+        return float(log_losses(check_labels.astype(np.int64), scores).mean())
+
+    rounds = _rounds(known, labels, config)
+    best = next(rounds)
+    least = loss(best)
+    for here in rounds:
+        now = loss(here)
+        if now >= least:
+            break
+        best, least = here, now
+    return best
+
+
+def _rounds(known: sparse.csr_matrix, labels: Labels, config: LinearConfig) -> Iterator[_Logistic]:
+    model = LogisticRegression(C=1 / config.regularisation, warm_start=True)
     for done in range(0, config.iterations, _ROUND):
         model.set_params(max_iter=min(_ROUND, config.iterations - done))
         with warnings.catch_warnings():
             # Stopping before the end is the plan, not an accident.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(known, labels)
-        here = _Logistic(model, model.coef_.copy(), model.intercept_.copy())
-        if not len(check_labels):
-            best = here
-            continue
-        loss = log_losses(check_labels.astype(np.int64), here.scores(check, classes)).mean()
-        if best is not None and loss >= least:
-            break
-        best, least = here, loss
-    return best or here
+        yield _Logistic(model, model.coef_.copy(), model.intercept_.copy())
 
 
 def design_matrix(encoded: Encoded, features: FeatureSet) -> sparse.csr_matrix:

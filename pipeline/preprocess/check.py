@@ -75,26 +75,32 @@ def schema_of(
 def _right_kind(wrong: Mask, how: ColumnConfig | None) -> pa.Check:
     meaning = _KINDS.get(type(how), "of the kind that label and split need")
     return pa.Check(
-        lambda values: pd.Series(~wrong, index=values.index), name=f"is {meaning}", ignore_na=False
+        lambda values: pd.Series(~wrong, index=values.index), error=f"is {meaning}", ignore_na=False
     )
 
 
 def _column_checks(how: ColumnConfig, rules: PreprocessConfig) -> Iterator[pa.Check]:
-    yield pa.Check(lambda values: not _missing(values).all(), name="has a value in some row")
+    # pandera hides missing values from a check unless told otherwise.
+    yield pa.Check(
+        lambda values: not _missing(values).all(),
+        error="has a value in some row",
+        ignore_na=False,
+    )
     if how.max_missing_fraction < 1:
         most = how.max_missing_fraction
         yield pa.Check(
             lambda values: bool(_missing(values).mean() <= most),
-            name=f"misses at most {most:.4g} of its values",
+            error=f"misses at most {most:.4g} of its values",
+            ignore_na=False,
         )
     if isinstance(how, CategoricalConfig) and how.allowed:
-        yield pa.Check.isin(("", *how.allowed), name=f"is one of {', '.join(how.allowed)}")
+        yield pa.Check.isin(("", *how.allowed), error=f"is one of {', '.join(how.allowed)}")
     if isinstance(how, NumericConfig) and how.range and rules.out_of_range == "error":
         low, high = how.range
         if low is not None:
-            yield pa.Check.ge(low, name=f"is at least {low:g}")
+            yield pa.Check.ge(low, error=f"is at least {low:g}")
         if high is not None:
-            yield pa.Check.le(high, name=f"is at most {high:g}")
+            yield pa.Check.le(high, error=f"is at most {high:g}")
 
 
 def _missing(values: pd.Series[Any]) -> pd.Series[bool]:
@@ -122,6 +128,9 @@ def _explained(cases: pd.DataFrame, typed: Typed, label: str, rules: PreprocessC
 
 
 def _shown(values: pd.Series[Any], rows: pd.Series[int], limit: int) -> str:
-    examples = [f"row {row + 1}: {values.iloc[row]!r}" for row in rows.head(limit)]
+    first = rows.head(limit)
+    # tolist, because it gives Python's own numbers, which print plainly.
+    shown = values.iloc[first.to_numpy()].tolist()
+    examples = [f"row {row + 1}: {value!r}" for row, value in zip(first, shown, strict=True)]
     more = ", ..." if len(rows) > limit else ""
     return f"{len(rows):,} rows ({', '.join(examples)}{more})"

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.dates import part_indices
+from pipeline.core.encoding import possible
 from pipeline.core.errors import DataError
 from pipeline.core.features import (
     DATE_PART_PERIODS,
@@ -71,7 +72,8 @@ def fit_column(values: pd.Series[Any], how: ColumnConfig) -> Iterator[Feature]:
 
 
 def _fit_number(name: str, values: Floats, how: NumericConfig) -> Iterator[NumericFeature]:
-    present = values[np.isfinite(values)]
+    least, most = how.range or (None, None)
+    present = values[possible(values, least, most)]
     _refuse_empty(name, len(present), len(values))
     refuse_huge(name, present)
     low, high = how.clip or (None, None)
@@ -83,6 +85,8 @@ def _fit_number(name: str, values: Floats, how: NumericConfig) -> Iterator[Numer
         yield NumericFeature(
             name=name,
             column=name,
+            least=least,
+            most=most,
             low=low,
             high=high,
             log=how.log,
@@ -96,6 +100,8 @@ def _fit_number(name: str, values: Floats, how: NumericConfig) -> Iterator[Numer
         yield NumericFeature(
             name=f"{name}.bucket",
             column=name,
+            least=least,
+            most=most,
             boundaries=boundaries,
             encoding=how.encoding,
             dimension=how.dimension or embedding_dimension(len(boundaries) + 2),

@@ -21,6 +21,7 @@ from pipeline.core.artifacts import write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.features import FeatureSet
 from pipeline.core.schema import dump
+from pipeline.core.tracking import PYFUNC_NOISE
 from pipeline.core.tracking_registry import SAVED_MODEL
 
 CORE = Path(pipeline.core.__file__).parent
@@ -54,8 +55,7 @@ def package(saved_model: Path, features: FeatureSet, example: pd.DataFrame, fold
     write_rows_package(rows, features)
     model = folder / "model"
     with warnings.catch_warnings():
-        # MLflow's pyfunc says this of its own chat types when it is imported.
-        warnings.filterwarnings("ignore", "(.|\n)*Any type hint is inferred as AnyType")
+        warnings.filterwarnings("ignore", PYFUNC_NOISE)
         mlflow.pyfunc.save_model(
             model,
             python_model=LOADER,

@@ -48,13 +48,34 @@ def initialise(source: str, *, label: str, name: str | None, root: Path, force: 
     chosen = _name(source, name)
     target = root / CONFIGS / "data" / f"{chosen}.yaml"
     _require_free(target, force=force)
-    path = _path(source, root)
+    bound: float = compose(root)["preprocess"]["leakage_score"]
+    found = look(_path(source, root), root, label=label, name=chosen, leakage_score=bound)
+    _publish(target, data_yaml(found), root, chosen)
+    _tell(found, target.relative_to(root))
+    return target
+
+
+def look(path: str, root: Path, *, label: str, name: str, leakage_score: float) -> Findings:
+    """Guesses all that a data set's config says; writes nothing.
+
+    Args:
+        path: The file as the config says it, or a URL.
+        root: The project folder.
+        label: The column to predict.
+        name: Name of the data set.
+        leakage_score: `preprocess.leakage_score`; columns that reach it are left out.
+
+    Raises:
+        UsageError: There is no column `label`.
+        DataError: The table cannot be read, or there is nothing to learn from it.
+    """
     table = read_source(path, root)
     _require_label(table.frame, label)
     guessed = guess_label(label, table.frame[label])
-    columns = _without_giveaways(_guess_columns(table, label, guessed), table, guessed, root)
-    found = Findings(
-        name=chosen,
+    columns = _guess_columns(table, label, guessed)
+    columns |= _suspects(columns, table, guessed, leakage_score)
+    return Findings(
+        name=name,
         path=path,
         rows=len(table.frame),
         options=_source_options(table, columns),
@@ -63,9 +84,6 @@ def initialise(source: str, *, label: str, name: str | None, root: Path, force: 
         label=guessed,
         split=time_split(columns, guessed) or random_split(guessed),
     )
-    _publish(target, data_yaml(found), root, chosen)
-    _tell(found, target.relative_to(root))
-    return target
 
 
 def _name(source: str, name: str | None) -> str:
@@ -120,16 +138,16 @@ def _guess_columns(table: SourceTable, label: str, guessed: LabelGuess) -> dict[
     return columns
 
 
-def _without_giveaways(
-    columns: dict[str, Guess], table: SourceTable, label: LabelGuess, root: Path
+def _suspects(
+    columns: Mapping[str, Guess], table: SourceTable, label: LabelGuess, bound: float
 ) -> dict[str, Guess]:
-    """Leaves out what would stop the run as a leak, with the reason."""
-    bound: float = compose(root)["preprocess"]["leakage_score"]
+    """The columns that would stop the run as a leak, left out with the reason."""
+    suspects: dict[str, Guess] = {}
     for name, score in giveaways(table.frame, columns, label, bound).items():
         reason = f"alone predicts the label almost perfectly ({score:.3f}): known only afterwards?"
         warning = f"left out: {reason}"
-        columns[name] = replace(columns[name], suspicion=reason, warning=warning)
-    return columns
+        suspects[name] = replace(columns[name], suspicion=reason, warning=warning)
+    return suspects
 
 
 def _path(source: str, root: Path) -> str:

@@ -20,7 +20,7 @@ from pipeline.runner.execute import stage_state
 from pipeline.runner.markdown_base import Base, changed_files, head_commit, read_base
 from pipeline.runner.markdown_charts import loss_chart, roc_chart
 from pipeline.runner.markdown_metrics import metrics_lines
-from pipeline.runner.markdown_text import number, table, words
+from pipeline.runner.markdown_text import code, number, table, words
 from pipeline.runner.stages import STAGES
 
 _MOST_PARAMS = 40
@@ -82,7 +82,7 @@ def _uncommitted(root: Path) -> str:
     changed = changed_files(root)
     if not changed:
         return " It holds exactly what ran."
-    shown = ", ".join(words(name) for name in changed[:_MOST_FILES])
+    shown = ", ".join(code(name) for name in changed[:_MOST_FILES])
     more = f" and {len(changed) - _MOST_FILES} more" if len(changed) > _MOST_FILES else ""
     return f" Changed since, commit them to keep this result: {shown}{more}."
 
@@ -111,7 +111,7 @@ def _changed_params(root: Path, base: Base) -> Iterator[str]:
         yield "Not compared: no base revision was given."
         return
     if base.params is None:
-        yield f"`{words(base.name)}` has no params.yaml."
+        yield f"{code(base.name)} has no params.yaml."
         return
     now, then = flatten(read_params(root)), flatten(base.params)
     changed = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
@@ -144,7 +144,7 @@ def _pictures(artifacts: Artifacts) -> Iterator[str]:
     yield from _written(lambda: roc_chart(artifacts))
     files = sorted(artifacts.evaluation_plots.path.glob("*.png"))
     if files:
-        names = ", ".join(f"`{words(file.name)}`" for file in files)
+        names = ", ".join(code(file.name) for file in files)
         yield f"\nPicture files in `{EVALUATION_PLOTS}` (a CI job attaches them): {names}."
 
 

@@ -10,8 +10,17 @@ from typing import Any
 
 import yaml
 
-from pipeline.core.artifacts import METRICS, PARAMS
+from pipeline.core.artifacts import (
+    CONFIGS,
+    EXPORT_RECORD,
+    METRICS,
+    OVERRIDES,
+    PARAMS,
+    REGISTRATION,
+)
 from pipeline.core.errors import UsageError
+
+_KEPT = (CONFIGS, OVERRIDES, PARAMS, "dvc.lock", "pipeline", METRICS, REGISTRATION, EXPORT_RECORD)
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,9 @@ def head_commit(root: Path) -> str:
 
 
 def changed_files(root: Path) -> list[str]:
-    """Tracked files that differ from the commit checked out."""
-    return _git(root, "diff", "--name-only", "--relative", "HEAD").splitlines()
+    """What git should keep of a run and differs from the commit checked out, or is new."""
+    listed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *_KEPT)
+    return [line.split(maxsplit=1)[1] for line in listed.splitlines()]
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.core.artifacts import Artifacts, read_json
 from pipeline.evaluate.catalog import METRICS, Metric
 from pipeline.runner.markdown_base import Base
-from pipeline.runner.markdown_text import folded, number, table, words
+from pipeline.runner.markdown_text import code, folded, number, table
 
 
 def metrics_lines(artifacts: Artifacts, base: Base) -> Iterator[str]:
@@ -20,7 +20,7 @@ def metrics_lines(artifacts: Artifacts, base: Base) -> Iterator[str]:
     metrics = read_json(artifacts.metrics)
     if base.name and not base.metrics:
         why = "has no metrics committed" if base.commit else "is not known to this clone"
-        yield f"`{words(base.name)}` {why}: nothing to compare with."
+        yield f"{code(base.name)} {why}: nothing to compare with."
         yield ""
     yield from _quality_table(metrics, base)
     yield ""

@@ -26,15 +26,22 @@ def words(value: object) -> str:
     return _SPECIAL.sub(r"\\\1", cut).replace("&", "&amp;")
 
 
+def code(value: object) -> str:
+    """The same as a code span, in which nothing but the backtick is special."""
+    return f"`{' '.join(str(value).split())[:_LONGEST].replace('`', chr(39))}`"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> list[str]:
     """A table from cells that are Markdown already.
 
     Args:
         head: Column titles.
         rows: Cells of each row.
-        right: One letter a column, `r` for a column of numbers that stands to the right.
+        right: One letter a column, `r` for a column of numbers that stands to the right; those
+            of columns that are left out at the end are passed over.
     """
-    rules = ["---:" if mark == "r" else "---" for mark in right.ljust(len(head))]
+    marks = right.ljust(len(head))[: len(head)]
+    rules = ["---:" if mark == "r" else "---" for mark in marks]
     return [f"| {' | '.join(row)} |" for row in (head, rules, *rows)]
 
 

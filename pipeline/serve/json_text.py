@@ -161,6 +161,9 @@ class _Reader:
         return text
 
     def _peek(self) -> str:
+        mark = self._text[self._at : self._at + 1]
+        if mark not in " \t\r\n" or not mark:
+            return mark
         self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
         return self._text[self._at : self._at + 1]
 

@@ -66,7 +66,14 @@ everything = FeatureSet(
         NumericFeature(name="size.bucket", column="size", boundaries=(-1.0, 0.0, 0.1, 1e300)),
         DatetimeFeature(name="when", column="when", parts=("hour", "day_of_year")),
         NumericFeature(
-            name="price", column="price in €", low=-5.0, high=7.0, center=1 / 3, indicator=True
+            name="price",
+            column="price in €",
+            least=-8.0,
+            most=9.0,
+            low=-5.0,
+            high=7.0,
+            center=1 / 3,
+            indicator=True,
         ),
         BooleanFeature(name="flag", column="flag"),
         CategoricalFeature(
@@ -111,7 +118,7 @@ def date_words() -> st.SearchStrategy[str]:
 
 
 @st.composite
-def tables(draw: st.DrawFn, max_rows: int = 8) -> pd.DataFrame:
+def tables(draw: st.DrawFn, max_rows: int = 5) -> pd.DataFrame:
     """Rows in served dtypes, with whatever a client may send."""
     rows = draw(st.integers(0, max_rows))
 
@@ -144,13 +151,17 @@ def numeric(draw: st.DrawFn, name: str) -> NumericFeature:
                 st.floats(allow_subnormal=False, allow_nan=False, allow_infinity=False), min_size=1
             )
         )
-        return NumericFeature(name=name, column=column, boundaries=tuple(sorted(cuts)))
+        boundaries = tuple(sorted(cuts))
+        least = _bound(draw)
+        return NumericFeature(name=name, column=column, boundaries=boundaries, least=least)
     low, high = _bound(draw), _bound(draw)
     if low is not None and high is not None:
         low, high = min(low, high), max(low, high)
     return NumericFeature(
         name=name,
         column=column,
+        least=_bound(draw),
+        most=_bound(draw),
         low=low,
         high=high,
         log=draw(st.booleans()),

@@ -60,6 +60,16 @@ def test_infinities_are_missing() -> None:
     ]
 
 
+def test_impossible_numbers_are_missing() -> None:
+    feature = NumericFeature(name="x", column="x", least=0.0, most=9.0, impute=4.0, indicator=True)
+    buckets = NumericFeature(name="b", column="x", most=9.0, boundaries=(0.0,))
+    assert encoded([0.0, 9.0, -0.1, 9.1, NAN], feature, buckets) == [
+        [0, 9, 4, 4, 4],
+        [0, 0, 1, 1, 1],
+        [2, 2, 1, 0, 0],
+    ]
+
+
 def test_a_huge_number_stays_finite() -> None:
     feature = NumericFeature(name="x", column="x", center=-1e308, scale=1e-3)
     assert encoded([1.7e308, -1.7e308, 0.0], feature) == [[1e6, -1e6, 1e6]]

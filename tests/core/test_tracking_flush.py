@@ -275,13 +275,17 @@ def test_cached_stages_name_the_run_they_come_from(root):
     # DVC has not gone past train yet: what dvc.lock says of it is from another time.
     assert "dvc.out.models/trained" not in tags
     finish_run(root, first, succeeded=True)
+    later = yaml.safe_dump(LOCK).replace("p0", "p1")  # what the next run makes is not the first's
+    (root / "dvc.lock").write_text(later)
     second = open_run(root, {**PARAMS, "train": {"epochs": 9}})
     tell(root, second, "train")
     assert flush(root, TRACKING)
     tags = by_name(root)[second.key].data.tags
     assert tags["stage.ingest"] == f"cached from {first.key}"
     assert (tags["stage.train"], tags.get("stage.report")) == ("ran", None)
-    assert by_name(root)[first.key].data.tags["dvc.out.models/trained"] == "m0.dir"
+    tags = by_name(root)[first.key].data.tags
+    assert (tags["dvc.out.models/trained"], tags["dvc.out.report"]) == ("m0.dir", "p0")
+    assert tags["stage.report"] == "cached"
 
 
 def test_the_parent_is_found_for_the_registry(root):

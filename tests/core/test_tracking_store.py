@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.core.tracking import TrackingConfig, check_store, flush, journal_for, open_run
+from pipeline.core.tracking import (
+    TrackingConfig,
+    check_store,
+    flush,
+    journal_for,
+    open_run,
+    warm,
+)
 from pipeline.core.tracking_store import hide_credentials, main_root, open_store
 from tests.stores import TRACKING, client, put_store, runs, start_python
 
@@ -124,3 +132,8 @@ def test_an_experiment_in_a_copy_uses_the_main_store(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     assert main_root(copy) == tmp_path
     assert main_root(Path("/elsewhere")) == Path("/elsewhere")
+
+
+def test_warming_up_imports_what_comes_later():
+    warm()
+    assert {"mlflow.pyfunc", "pipeline.core.tracking_registry"} <= sys.modules.keys()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError, DataError
@@ -19,6 +19,7 @@ from pipeline.ingest.config import JoinConfig
 from pipeline.ingest.join import left_join
 from tests.ingest.conftest import Ingest
 
+_LAW = settings(deadline=None, max_examples=50)
 _SOURCE = {"kind": "file", "path": "partner.csv"}
 
 
@@ -34,6 +35,7 @@ def _joined(main: pa.Table, partner: pa.Table, **options: Any) -> tuple[pd.DataF
 _KEYS = st.lists(st.sampled_from(["a", "b", "é", "", None]), max_size=12)
 
 
+@_LAW
 @given(left=_KEYS.filter(len), right=st.sets(st.sampled_from(["a", "b", "c", "é", ""]), min_size=1))
 def test_one_key_joins_as_pandas_does(left: list[str | None], right: set[str]) -> None:
     main = pd.DataFrame({"key": pd.Series(left, dtype="str"), "row": range(len(left))})
@@ -44,6 +46,7 @@ def test_one_key_joins_as_pandas_does(left: list[str | None], right: set[str]) -
     assert matched == pytest.approx(expected["p_value"].notna().mean())
 
 
+@_LAW
 @given(
     left=st.lists(st.tuples(st.integers(0, 3), st.sampled_from("xyz")), min_size=1, max_size=20),
     right=st.sets(st.tuples(st.integers(0, 3), st.sampled_from("xyz")), min_size=1),
@@ -71,6 +74,7 @@ _EVENTS = st.lists(
 )
 
 
+@_LAW
 @given(left=_EVENTS, right=_EVENTS, gap=st.sampled_from([0, 1, 7]), within=st.sampled_from([5, 30]))
 def test_the_latest_event_before_as_merge_asof_finds_it(
     left: list[tuple[str, int]], right: list[tuple[str, int]], gap: int, within: int

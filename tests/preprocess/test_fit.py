@@ -82,6 +82,18 @@ def test_statistics_are_of_clipped_and_logged_numbers() -> None:
     assert feature.impute == pytest.approx((0 + np.log(3)) / 2)
 
 
+def test_impossible_numbers_are_missing_when_served_too() -> None:
+    values = [1.0, 2.0, 3.0, 1048.0, -5.0]
+    how = {"kind": "numeric", "range": [0, 200], "buckets": 2}
+    fitted = fit({"x": values}, {"x": how})
+    scaled, cut = fitted.features
+    assert (scaled.center, scaled.indicator) == (2.0, True)
+    assert [(feature.least, feature.most) for feature in (scaled, cut)] == [(0, 200)] * 2
+    made = encode(pd.DataFrame({"x": values}), fitted)
+    assert made.dense[:, 1].tolist() == [0, 0, 0, 1, 1]
+    assert made.indices[:, 0].tolist() == [1, 2, 2, 0, 0]
+
+
 @pytest.mark.parametrize(("how", "value"), [("median", 3.0), ("mean", 5.0), ("zero", 0.0)])
 def test_imputation_ignores_missing_and_infinite_numbers(how: str, value: float) -> None:
     feature = number([2.0, 3.0, NAN, 10.0, float("inf")], impute=how)

@@ -115,6 +115,8 @@ def test_many_rows_are_answered_in_batches(packed):
     frame = rows(4096 + 7)
     answers = packed.predict(frame)
     pd.testing.assert_frame_equal(answers.tail(7), packed.predict(frame.tail(7)), atol=1e-6)
+    unchecked = packed.unwrap_python_model().predict(None, frame)
+    pd.testing.assert_frame_equal(answers, unchecked)
 
 
 def test_a_missing_column_is_named(packed):

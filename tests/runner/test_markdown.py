@@ -99,7 +99,7 @@ def root(tmp_path):
     params["train"]["epochs"] = 5
     params["model"]["units"] = [8, 4]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    git(tmp_path, "add", "params.yaml", "models/evaluation/metrics.json")
+    git(tmp_path, "add", "params.yaml", "models")
     git(tmp_path, "commit", "--quiet", "-m", "work")
     return tmp_path
 
@@ -221,9 +221,19 @@ def test_a_refused_model_says_why(root):
     assert rows[1].endswith("kept |")
 
 
+def test_tables_are_whole(root):
+    lines = summary_markdown(root, None).splitlines()
+    for above, below in itertools.pairwise(lines):
+        if below.startswith("| ---"):
+            assert above.count("|") == below.count("|")
+
+
 def test_what_differs_from_the_commit_is_named(root):
     (root / "params.yaml").write_text("train: {epochs: 9}\n")
-    assert "commit them to keep this result: params.yaml." in summary_markdown(root, None)
+    assert "commit them to keep this result: `params.yaml`." in summary_markdown(root, None)
+    (root / "dvc.lock").write_text("schema: '2.0'\n")
+    (root / "notes.txt").write_text("mine\n")
+    assert "`params.yaml`, `dvc.lock`." in summary_markdown(root, None)
 
 
 def test_a_change_within_the_interval_is_no_news(root):

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.serve.models import config_text, write_model
 
 from pipeline.core.runtime import quiet_tensorflow
 from pipeline.serve.models import Model
 from pipeline.serve.running import Running, running
+from tests.serve.models import config_text, write_model
 
 quiet_tensorflow()
 
@@ -25,9 +25,7 @@ def version_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(
-    version_folders: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+def server(version_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server process with the model `half`: versions 1 (champion) and 2 (challenger)."""
     path = tmp_path_factory.mktemp("config") / "models.config"
     labels = {"champion": 1, "challenger": 2}

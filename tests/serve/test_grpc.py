@@ -115,7 +115,12 @@ def test_short_typed_fields_are_filled_with_their_last_value(stub) -> None:
 
 @pytest.mark.parametrize(
     ("size", "dtype", "content"),
-    [(-1, tf.float32, b""), (2, tf.float32, b"123"), (1, tf.variant, b""), (2**40, tf.float32, b"")],
+    [
+        (-1, tf.float32, b""),
+        (2, tf.float32, b"123"),
+        (1, tf.variant, b""),
+        (2**40, tf.float32, b""),
+    ],
 )
 def test_tensors_that_are_none(stub, size: int, dtype, content: bytes) -> None:
     made = request()

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorflow_serving.apis import model_pb2
-from tests.serve.models import break_model, copy_model
 
 from pipeline.serve.manager import Manager
 from pipeline.serve.models import Model, Retries
@@ -19,6 +18,7 @@ from pipeline.serve.predict import run_signature
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.versions import State
+from tests.serve.models import break_model, copy_model
 
 
 @pytest.fixture
@@ -220,6 +220,8 @@ def test_a_reload_adds_and_removes_models_or_changes_nothing(
 
 def test_the_first_version_must_load(manager: Manager, base: Path) -> None:
     break_model(base / "1")
-    with pytest.raises(ServingError, match="1 servable.s. did not become available: {{name: half"):
+    with pytest.raises(
+        ServingError, match=r"servable\(s\) did not become available: \{\{name: half"
+    ):
         manager.apply([Model("half", base)])
     assert manager.available() == {}

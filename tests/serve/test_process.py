@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 import requests
-from tests.serve.models import break_model, config_text, copy_model
 
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.serve.flags import parse_flags
 from pipeline.serve.models import Model
+from pipeline.serve.options import Options
 from pipeline.serve.running import running
+from pipeline.serve.server import Server
+from tests.serve.models import break_model, config_text, copy_model
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -158,10 +160,17 @@ def test_a_model_that_does_not_load_is_one_clear_line(
     base = tmp_path / "half"
     base.mkdir()
     break_model(copy_model(version_folders / "1", base, 1))
+    server = Server(Options((Model("half", base),), grpc_port=0, rest_port=0))
+    with pytest.raises(PipelineError, match="the server cannot start: 1 servable") as caught:
+        server.start()
+    assert "saved_model.pb" in caught.value.came
+    server.stop()
+
+
+def test_a_server_that_does_not_come_up_tells_why() -> None:
     with (
-        pytest.raises(PipelineError, match="the server ended with code 1") as caught,
-        running(arguments=["--model_name=half", f"--model_base_path={base}"]),
+        pytest.raises(PipelineError, match="ended with code 2") as caught,
+        running(arguments=["--model_base_path=/x", "--modl_name=m"]),
     ):
         pass
-    assert "the server cannot start: 1 servable(s) did not become available" in str(caught.value)
-    assert "Traceback" not in str(caught.value)
+    assert "did you mean --model_name?" in str(caught.value)
