@@ -110,13 +110,12 @@ def test_plan_names_exactly_the_stages_and_the_reason(copy: Project) -> None:
 
 
 def test_plain_dvc_repro_honours_a_config_edit(copy: Project) -> None:
-    edit_yaml(copy.root / "configs" / "export" / "default.yaml", "parity_rows", 17)
+    edit_yaml(copy.root / "configs" / "export" / "default.yaml", "tolerance", 0.25)
     done = copy.run("dvc", "repro")
     assert done.returncode == 0, done.stdout + done.stderr
     assert stages_that_ran(done.stdout) == ["compose", "export"]
-    assert (
-        json.loads((copy.root / "models/exported/export.json").read_text())["rows_compared"] == 17
-    )
+    record = json.loads((copy.root / "models/exported/export.json").read_text())
+    assert record["tolerance"] == 0.25
     assert plan(copy, *RUN[1:]) == {}
 
 
@@ -161,11 +160,11 @@ def test_pulled_artifacts_run_nothing(trained: Project, tmp_path: Path) -> None:
     ("override", "came", "hint"),
     [
         ("train.epoch=3", "train.epoch", "train.epochs"),
-        ("+train.epoch=3", "train.epoch", "train.epochs"),
+        ("+train.epoch=3", "train.epoch", "did you mean epochs"),
         ("modle=mlp", "modle", "model"),
         ("model=dnc", "dnc", "dcn"),
-        ("train.epochs=many", "train.epochs", "integer"),
-        ("train.epochs=-1", "train.epochs", "greater than"),
+        ("train.epochs=many", "train.epochs", "a whole number"),
+        ("train.epochs=-1", "train.epochs", "at least 1"),
     ],
 )
 def test_mistakes_in_overrides_fail_before_anything_runs(

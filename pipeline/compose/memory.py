@@ -55,8 +55,7 @@ def _place(root: Path, overrides: Sequence[str]) -> Path:
 
 def _ingredients(root: Path, overrides: Sequence[str]) -> Iterable[bytes]:
     yield json.dumps([*overrides, version("hydra-core"), version("omegaconf")]).encode()
-    code = sorted(Path(__file__).parent.glob("*.py"))
-    configs = sorted((root / CONFIGS).rglob("*.yaml"))
-    for path in (*code, *configs):
-        yield str(path).encode()
-        yield path.read_bytes()
+    for folder, pattern in ((Path(__file__).parent, "*.py"), (root / CONFIGS, "*.yaml")):
+        for path in sorted(folder.rglob(pattern)):
+            yield path.relative_to(folder).as_posix().encode()
+            yield path.read_bytes()

@@ -100,7 +100,7 @@ class LinearConfig:
 
 @config
 class LatencyConfig:
-    """How prediction is timed: in process, warm, through a concrete function."""
+    """How prediction is timed: in process, warm, as one graph."""
 
     calls: int = Field(ge=5)
     """Timed calls of each kind."""

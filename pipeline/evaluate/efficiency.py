@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from pipeline.core.features import FeatureSet
-from pipeline.core.model import signature, tensors
+from pipeline.core.model import RawColumnsModel, tensors
 from pipeline.core.records import TrainingRecord
 from pipeline.evaluate.config import LatencyConfig
 
@@ -20,7 +19,7 @@ _WARM_CALLS = 3
 
 
 def efficiency(
-    model: keras.Model,
+    model: RawColumnsModel,
     frame: pd.DataFrame,
     features: FeatureSet,
     config: LatencyConfig,
@@ -49,18 +48,16 @@ def efficiency(
 
 
 def latency(
-    model: keras.Model, frame: pd.DataFrame, features: FeatureSet, config: LatencyConfig
+    model: RawColumnsModel, frame: pd.DataFrame, features: FeatureSet, config: LatencyConfig
 ) -> dict[str, float]:
-    """Times predictions as a server makes them: one concrete function, traced before, warm.
+    """Times predictions as a server makes them: one graph for any number of rows, warm.
 
     Only the call is timed, from raw tensors in memory to scores in memory: no network, no JSON.
     """
-    function = tf.function(lambda raw: model(raw, training=False), autograph=False)
-    concrete = function.get_concrete_function(signature(features))
     rows = np.arange(config.batch_rows) % len(frame)
     batch = tensors(frame.iloc[rows].reset_index(drop=True), features)
     single = {name: tensor[:1] for name, tensor in batch.items()}
-    one, many = (_seconds(concrete, raw, config.calls) for raw in (single, batch))
+    one, many = (_seconds(model.graph(), raw, config.calls) for raw in (single, batch))
     return {
         "latency_one_row_p50_ms": 1e3 * float(np.quantile(one, 0.5)),
         "latency_one_row_p95_ms": 1e3 * float(np.quantile(one, 0.95)),
@@ -70,12 +67,12 @@ def latency(
 
 
 def _seconds(
-    concrete: tf.types.experimental.ConcreteFunction, raw: Mapping[str, tf.Tensor], calls: int
+    graph: Callable[[Mapping[str, tf.Tensor]], tf.Tensor], raw: Mapping[str, tf.Tensor], calls: int
 ) -> list[float]:
     seconds = []
     for call in range(_WARM_CALLS + calls):
         started = time.perf_counter()
-        concrete(raw).numpy()
+        graph(raw).numpy()
         if call >= _WARM_CALLS:
             seconds.append(time.perf_counter() - started)
     return seconds

@@ -13,7 +13,7 @@ from pipeline.core.console import say
 from pipeline.core.encoding import encode
 from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet
-from pipeline.core.model import load_model, predict
+from pipeline.core.model import RawColumnsModel, load_model, predict
 from pipeline.core.records import LABEL, Split, Verdict
 from pipeline.core.stage import Context
 from pipeline.core.tracking import open_registry
@@ -108,7 +108,7 @@ def _rows(artifacts: Artifacts, split: Split) -> pd.DataFrame:
     return frame
 
 
-def _scores(model: Any, frame: pd.DataFrame, features: FeatureSet) -> Scores:
+def _scores(model: RawColumnsModel, frame: pd.DataFrame, features: FeatureSet) -> Scores:
     scores: Scores = predict(model, frame, features)
     return refuse_unusable(scores, "the model", len(frame))
 

@@ -164,7 +164,7 @@ def test_dtypes_are_those_that_keras_takes() -> None:
     assert made.indices.flags.c_contiguous
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=30, deadline=None)
 @hypothesis.given(tables())
 def test_every_row_stays_in_range(frame: pd.DataFrame) -> None:
     before = frame.copy(deep=True)

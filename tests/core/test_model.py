@@ -155,7 +155,7 @@ np.save(folder / "keras.npy", predict(model, rows, model.features))
 def test_fresh_processes_answer_alike(folder: Path, scores: np.ndarray) -> None:
     """The SavedModel in plain TensorFlow, and the Keras file, in a process of their own."""
     command = [sys.executable, "-c", LOAD_BOTH, str(folder)]
-    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120)
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=240)
     for name in ("plain.npy", "keras.npy"):
         np.testing.assert_allclose(np.load(folder / name), scores, rtol=1e-5, atol=1e-7)
 

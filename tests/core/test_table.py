@@ -268,7 +268,7 @@ def test_no_rows_keep_their_dtypes() -> None:
     ]
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(tables())
 def test_a_served_table_stays_as_it_is(frame: pd.DataFrame) -> None:
     before = frame.copy(deep=True)
@@ -277,7 +277,7 @@ def test_a_served_table_stays_as_it_is(frame: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(frame, before)
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(
     st.lists(
         st.tuples(

@@ -171,11 +171,22 @@ sys.stdin.read()
     assert {one.info.status for one in runs(root)} == {"KILLED"}
 
 
-FLUSH = """
-import sys
+KILL_FLUSHES = """
+import os, signal, sys, time
 from pathlib import Path
-from pipeline.core.tracking import TrackingConfig, flush
-flush(Path(sys.argv[1]), TrackingConfig(kind="sqlite", experiment="flights"))
+import pipeline.core.tracking_flush  # once, for all the processes that are killed
+from tests.stores import TRACKING, count
+root = Path(sys.argv[1])
+for goal in map(int, sys.argv[2:]):
+    child = os.fork()
+    if child == 0:
+        pipeline.core.tracking_flush.carry(root, TRACKING)
+        os._exit(0)
+    while count(root, "metrics") < goal:
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print(count(root, "metrics"))
 """
 
 
@@ -190,14 +201,11 @@ def test_kill_in_mid_flush_neither_loses_nor_doubles(root):
             journal.metrics({**values, "odd": math.nan}, step=epoch)
         journal.finish("FINISHED")
     finish_run(root, run, succeeded=True)
-    killed_at = []
-    for goal in (1, epochs * names):  # the first while one journal, the second while the next
-        process = start_python(FLUSH, root)
-        while count(root, "metrics") < goal and process.poll() is None:
-            time.sleep(0.005)
-        process.kill()
-        process.communicate()
-        killed_at.append(count(root, "metrics"))
+    # The first dies while it tells of one stage, the second while of the next.
+    process = start_python(KILL_FLUSHES, root, 1, epochs * names)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    killed_at = [int(line) for line in out.split()]
     whole = 2 * epochs * (names + 1) + 2 * (names + 1)
     assert 0 < killed_at[0] <= killed_at[1] < whole
     assert flush(root, TRACKING)

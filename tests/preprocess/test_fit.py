@@ -309,7 +309,7 @@ def test_a_chosen_dimension_stays() -> None:
     assert feature.dimension == 3
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=30, deadline=None)
 @hypothesis.given(
     st.lists(
         st.tuples(
