@@ -44,7 +44,7 @@ from scipy import sparse
 from sklearn.calibration import calibration_curve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import precision_recall_curve, roc_curve
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 SECONDS: dict[str, float] = {"imports": time.perf_counter() - STARTED}
 
@@ -64,6 +64,7 @@ class Columns:
     buckets: dict[str, int]
     least_rows: dict[str, int]
     one_hot: set[str]
+    widths: dict[str, int]
     dates: list[str]
     crosses: dict[str, tuple[list[str], int]]
 
@@ -89,6 +90,9 @@ class Columns:
             buckets={n: c["buckets"] for n, c in numeric.items() if c.get("buckets")},
             least_rows={n: c.get("min_count", 5) for n, c in words.items()},
             one_hot={n for n, c in words.items() if c.get("encoding") == "one_hot"},
+            widths={n: c.get("dimension", 0) for n, c in (words | dates).items()}
+            | {f"{n}.bucket": c.get("dimension", 0) for n, c in numeric.items()}
+            | {f"{n}.day_of_week": c.get("dimension", 0) for n, c in dates.items()},
             dates=list(dates),
             crosses={n: (c["of"], c["buckets"]) for n, c in data.get("crosses", {}).items()},
         )
@@ -247,8 +251,8 @@ def encode(table: pd.DataFrame, fitted: dict[str, Any], columns: Columns) -> dic
     }
 
 
-def width_of(cardinality: int) -> int:
-    """Embedding width (Wang et al. 2017, section 4.1)."""
+def usual_width(cardinality: int) -> int:
+    """Embedding width where nobody chose one (Wang et al. 2017, section 4.1)."""
     return min(round(6 * cardinality**0.25), cardinality, 32)
 
 
@@ -264,24 +268,48 @@ def build_model(
         offsets = np.cumsum([0, *(sizes[name] for name in names)])[:-1].astype("int32")
         return keras.ops.take(indices, [used[name] for name in names], axis=1) + offsets
 
-    parts = [dense]
-    for width in sorted({width_of(sizes[name]) for name in used if name not in columns.one_hot}):
-        same = [n for n in used if n not in columns.one_hot and width_of(sizes[n]) == width]
+    def width_of(name: str) -> int:
+        return options["embedding_width"] or columns.widths[name] or usual_width(sizes[name])
+
+    parts = [keras.layers.GaussianNoise(options["input_noise"])(dense)]
+    embedded = [name for name in used if name not in columns.one_hot]
+    for width in sorted({width_of(name) for name in embedded}):
+        same = [name for name in embedded if width_of(name) == width]
         table = keras.layers.Embedding(sum(sizes[name] for name in same), width)
         parts.append(keras.layers.Flatten()(table(rows(same))))
     for name in columns.one_hot:
         layer = keras.layers.CategoryEncoding(sizes[name], output_mode="multi_hot")
         parts.append(layer(rows([name])))
-    start = crossed = deep = keras.layers.concatenate(parts)
+    start = keras.layers.Dropout(options["input_dropout"])(keras.layers.concatenate(parts))
+    penalty = keras.regularizers.L2(options["l2"]) if options["l2"] else None
+    crossed = start
     for layer in range(options["cross_layers"]):
-        turn = keras.layers.Dense(start.shape[1], name=f"cross_{layer}")
+        turn = keras.layers.Dense(start.shape[1], kernel_regularizer=penalty, name=f"cross_{layer}")
         crossed = start * turn(crossed) + crossed
-    for width in options["layers"]:
-        hidden = keras.layers.Dense(width, activation=options["activation"], name=f"hidden_{width}")
-        deep = hidden(deep)
+    parallel = options["structure"] == "parallel"
+    deep = start if parallel else crossed
+    for layer, width in enumerate(options["layers"]):
+        hidden = keras.layers.Dense(width, kernel_regularizer=penalty, name=f"hidden_{layer}")
+        deep = keras.layers.Activation(options["activation"])(hidden(deep))
         deep = keras.layers.Dropout(options["dropout"])(deep)
-    logit = keras.layers.Dense(1, name="output")(keras.layers.concatenate([crossed, deep]))
+    joined = keras.layers.concatenate([crossed, deep]) if parallel else deep
+    logit = keras.layers.Dense(1, name="output")(joined)
     return keras.Model({"dense": dense, "indices": indices}, logit)
+
+
+class Validation(keras.callbacks.Callback):
+    """Loss and AUC over the whole validation split after each epoch."""
+
+    def __init__(self, x: dict[str, np.ndarray], y: np.ndarray) -> None:
+        super().__init__()
+        self.x = x
+        self.y = y
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Adds both to the logs, where early stopping looks."""
+        score = predict(self.model, self.x).clip(1e-7, 1 - 1e-7)
+        logs["val_loss"] = float(-np.log(np.where(self.y == 1, score, 1 - score)).mean())
+        logs["val_auc"] = float(roc_auc_score(self.y, score))
 
 
 def train_model(
@@ -291,38 +319,46 @@ def train_model(
 ) -> keras.callbacks.History:
     """AdamW with warm-up and cosine decay, stopped early, the best weights kept."""
     x, y = examples["train"]
-    optimizer, schedule, stopping = (
-        options[k] for k in ("optimizer", "schedule", "early_stopping")
-    )
+    optimizer, schedule = options["optimizer"], options["schedule"]
+    stopping = options["early_stopping"]
     batch = min(options["global_batch_size"], len(y))
-    steps = options["epochs"] * -(-len(y) // batch)
+    steps_per_epoch = -(-len(y) // batch)
+    steps = options["epochs"] * steps_per_epoch
     warmup = max(round(schedule["warmup_fraction"] * steps), 1)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(steps - warmup, 1), schedule["final_fraction"], "cosine",
-        warmup_target=optimizer["learning_rate"], warmup_steps=warmup,
-    )  # fmt: skip
+        0.0,
+        max(steps - warmup, 1),
+        schedule["final_fraction"],
+        warmup_target=optimizer["learning_rate"],
+        warmup_steps=warmup,
+    )
     adamw = keras.optimizers.AdamW(
         rate, weight_decay=optimizer["weight_decay"], global_clipnorm=optimizer["clip_norm"]
     )
     adamw.exclude_from_weight_decay(var_names=["bias"])
     model.compile(
         adamw,
-        keras.losses.BinaryCrossentropy(from_logits=True),
-        steps_per_execution=min(options["steps_per_execution"], -(-len(y) // batch)),
+        keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=options["label_smoothing"]
+        ),
+        steps_per_execution=min(options["steps_per_execution"], steps_per_epoch),
         jit_compile=False,
     )
+    monitor = stopping["monitor"]
     stop = keras.callbacks.EarlyStopping(
-        patience=stopping["patience"], restore_best_weights=stopping["restore_best"]
+        monitor,
+        mode="min" if monitor == "val_loss" else "max",
+        patience=stopping["patience"] or options["epochs"],
+        restore_best_weights=stopping["restore_best"],
     )
     return model.fit(
-        x, y.astype("float32"),
+        x,
+        y.astype("float32"),
         batch_size=batch,
         epochs=options["epochs"],
-        validation_data=(examples["validation"][0], examples["validation"][1].astype("float32")),
-        validation_batch_size=8192,
-        callbacks=[stop],
+        callbacks=[Validation(*examples["validation"]), stop],
         verbose=0,
-    )  # fmt: skip
+    )
 
 
 def predict(model: keras.Model, x: dict[str, np.ndarray]) -> np.ndarray:
@@ -660,6 +696,27 @@ def register(
     return version
 
 
+def refuse_unknown(params: dict[str, Any]) -> None:
+    """Stops where params ask for what this script does not do, so that nothing is compared wrongly.
+
+    Raises:
+        SystemExit: Names the keys.
+    """
+    known = {
+        "model.name": "dcn", "model.rank": None, "model.experts": 1,
+        "model.batch_normalization": False, "train.precision": "float32",
+        "train.optimizer.name": "adamw", "train.schedule.name": "cosine",
+        "train.class_weights": "none", "data.name": "flights", "data.split.kind": "time",
+        "data.split.validation_from": "2013-10-01", "data.split.test_from": "2013-11-01",
+    }  # fmt: skip
+    for key, value in known.items():
+        found: Any = params
+        for part in key.split("."):
+            found = found[part]
+        if found != value:
+            raise SystemExit(f"{key} is {found!r}, this script knows {value!r}: extend it")
+
+
 def main() -> None:
     """Everything, in order."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -669,6 +726,7 @@ def main() -> None:
     asked = parser.parse_args()
     with asked.params.open() as file:
         params = yaml.load(file, Loader=yaml.CSafeLoader)
+    refuse_unknown(params)
     out: Path = asked.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
 

@@ -197,18 +197,17 @@ def nothing_to_do(project: Project) -> list[str]:
         "`pipeline status`": project.command("pipeline", "status"),
     }
     rows = [
-        [name, f"{_median_wall(command, project.root, environment):.2f}"]
-        for name, command in commands.items()
+        [name, *_medians(command, project.root, environment)] for name, command in commands.items()
     ]
     with tempfile.TemporaryDirectory() as folder:
         empty = _empty_pipeline(Path(folder), len(STAGES), environment)
-        alone = _median_wall(project.command("dvc", "repro"), empty, environment)
-    rows.append([f"`dvc repro` of {len(STAGES)} empty stages, nothing changed", f"{alone:.2f}"])
-    for name in ("compose", "ingest", "preprocess", "register"):
+        alone = _medians(project.command("dvc", "repro"), empty, environment)
+    rows.append([f"`dvc repro` of {len(STAGES)} empty stages, nothing changed", *alone])
+    for name in [stage.name for stage in STAGES if not stage.heavy]:
         code = f"from pipeline.runner.stages import find_stage; find_stage('{name}').load()"
-        wall = _median_wall([sys.executable, "-c", code], project.root, environment)
-        rows.append([f"start of stage {name}, until it works", f"{wall:.2f}"])
-    return table(["command", "seconds"], rows)
+        cost = _medians([sys.executable, "-c", code], project.root, environment)
+        rows.append([f"start of stage {name}, until it works", *cost])
+    return table(["command", "wall, seconds", "CPU, seconds"], rows)
 
 
 def _recorded(project: Project) -> list[str]:
@@ -223,9 +222,14 @@ def _recorded(project: Project) -> list[str]:
     return overrides
 
 
-def _median_wall(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> float:
+def _medians(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> tuple[str, str]:
+    """Wall and CPU seconds, the first run left out."""
     timed(command, folder, environment)
-    return median([timed(command, folder, environment).wall_seconds for _ in range(REPEATS)])
+    costs = [timed(command, folder, environment) for _ in range(REPEATS)]
+    wall, cpu = ([getattr(one, f"{kind}_seconds") for one in costs] for kind in ("wall", "cpu"))
+    return f"{median(wall):.2f}", f"{median(cpu):.2f}"
 
 
 def _empty_pipeline(folder: Path, stages: int, environment: Mapping[str, str]) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,6 @@ from pipeline.core.records import LABEL, SPLITS, Split
 from pipeline.core.schema import dump
 from pipeline.core.stage import Context
 from pipeline.core.table import as_served
-from pipeline.preprocess.check import check
 from pipeline.preprocess.clean import Cleaning, clean, missing
 from pipeline.preprocess.config import (
     BooleanConfig,
@@ -49,10 +50,15 @@ def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -
         ConfigError: A cross names no index column, or a bound of the split is no moment.
         PipelineError: The raw table is missing or damaged.
     """
+    preload = Thread(target=import_module, args=("pipeline.preprocess.check",))
+    preload.start()
     with progress("preparing rows", total=6) as advance:
         columns = feature_columns(config.columns, config.label)
         typed = read_typed(artifacts.raw_table, config)
         advance(1, "read")
+        # pandera is slow to import; the thread did it while Parquet was read.
+        from pipeline.preprocess.check import check
+
         check(typed, columns, config.label.column, config.preprocess)
         advance(1, "checked")
         cleaning = clean(typed, columns, config.label.column, config.preprocess)

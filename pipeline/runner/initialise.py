@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.compose.compose import compose, validate
-from pipeline.core.artifacts import CONFIGS
+from pipeline.core.artifacts import CONFIGS, SOURCES
 from pipeline.core.console import say
 from pipeline.core.errors import PipelineError, UsageError, nearest
 from pipeline.core.publishing import publish_file
@@ -211,4 +211,6 @@ def _tell(found: Findings, target: Path) -> None:
     for name, guess in found.columns.items():
         if guess.warning:
             say(f"  look at '{name}': {guess.warning}")
+    if "://" not in found.path and not found.path.startswith(f"{SOURCES}/"):
+        say(f"  look at {found.path}: DVC sees changes in {SOURCES}/ only")
     say(f"Read it through, then: pipeline run data={found.name}")

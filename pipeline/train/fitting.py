@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,7 +13,8 @@ from pipeline.core.console import progress
 from pipeline.core.errors import ConfigError
 from pipeline.core.features import FeatureSet
 from pipeline.train import models, optimization
-from pipeline.train.config import TrainStageConfig
+from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.config import TrainConfig, TrainStageConfig
 from pipeline.train.examples import Examples
 from pipeline.train.input import endless
 from pipeline.train.strategy import strategy
@@ -74,7 +74,9 @@ def fit(
     features: FeatureSet,
     train: Examples,
     validation: Examples,
+    *,
     tell: Callable[[Row], None],
+    checkpoint: Checkpoint,
 ) -> Fitted:
     """Builds the core, trains it and keeps the weights the config asks for.
 
@@ -84,6 +86,7 @@ def fit(
         train: The training split.
         validation: The validation split.
         tell: Called with each epoch's row.
+        checkpoint: Where an interrupted training is taken up.
 
     Raises:
         ConfigError: The builder refuses its options, or returns something else than a core.
@@ -96,25 +99,44 @@ def fit(
     with strategy(config.strategy).scope():
         core = build_core(config, features)
         trainer = trainer_of(core, config, features, cut)
-    measure = Validation(
-        core, validation, features.label, optimization.loss(features.label, options, smoothed=False)
+    rule = optimization.loss(features.label, options, smoothed=False)
+    epochs = EpochWatch(Validation(core, validation, features.label, rule), tell)
+    best = BestWeights(options.early_stopping)
+    done = checkpoint.restore(trainer, epochs, best)
+    callbacks = [epochs, best, checkpoint.writer(epochs, best)]
+    _run_epochs(trainer, train, options, cut, done=done, callbacks=callbacks)
+    seconds = checkpoint.seconds_before + epochs.seconds
+    seen = len(epochs.rows) * cut.steps_per_epoch * cut.batch_rows
+    return Fitted(core, epochs.rows, best.best_epoch, seconds, seen / seconds)
+
+
+def _run_epochs(
+    trainer: keras.Model,
+    train: Examples,
+    options: TrainConfig,
+    cut: Plan,
+    *,
+    done: int,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Runs the epochs from `done` on, with a progress bar."""
+    batches = endless(
+        train,
+        cut.batch_rows,
+        options.seed,
+        first_batch=done * cut.steps_per_epoch,
+        deterministic=options.deterministic,
     )
-    epochs, best = EpochWatch(measure, tell), BestWeights(options.early_stopping)
-    batches = endless(train, cut.batch_rows, options.seed, deterministic=options.deterministic)
-    total = options.epochs * cut.steps_per_epoch
-    started = time.perf_counter()
-    with progress("train", total) as advance:
+    with progress("train", (options.epochs - done) * cut.steps_per_epoch) as advance:
         trainer.fit(
             batches,
+            initial_epoch=done,
             epochs=options.epochs,
             steps_per_epoch=cut.steps_per_epoch,
-            callbacks=[StepWatch(advance, cut.batch_rows), epochs, best],
+            callbacks=[StepWatch(advance, cut.batch_rows), *callbacks],
             shuffle=False,  # the stream is shuffled
             verbose=0,
         )
-    seconds = time.perf_counter() - started
-    seen = len(epochs.rows) * cut.steps_per_epoch * cut.batch_rows
-    return Fitted(core, epochs.rows, best.best_epoch, seconds, seen / seconds)
 
 
 def build_core(config: TrainStageConfig, features: FeatureSet) -> keras.Model:

@@ -15,7 +15,12 @@ _PREFETCHED_BATCHES = 8
 
 
 def endless(
-    examples: Examples, batch_rows: int, seed: int, *, deterministic: bool = True
+    examples: Examples,
+    batch_rows: int,
+    seed: int,
+    *,
+    first_batch: int = 0,
+    deterministic: bool = True,
 ) -> tf.data.Dataset:
     """Shuffled batches without end.
 
@@ -25,6 +30,7 @@ def endless(
         examples: The rows, at least one.
         batch_rows: Rows of a batch.
         seed: Decides the order.
+        first_batch: Batch to begin with, from 0; those before it cost next to nothing.
         deterministic: Whether batches must come in that order.
 
     Returns:
@@ -49,6 +55,7 @@ def endless(
         tf.data.Dataset.range(tf.int64.max)
         .map(permutation)
         .rebatch(batch_rows, drop_remainder=True)
+        .skip(first_batch)
         .map(gather)
         .prefetch(_PREFETCHED_BATCHES)
         .with_options(options)

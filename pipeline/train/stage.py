@@ -17,6 +17,7 @@ from pipeline.core.records import TrainingRecord
 from pipeline.core.schema import dump, flatten
 from pipeline.core.stage import Context
 from pipeline.train import models
+from pipeline.train.checkpoint import checkpoint
 from pipeline.train.config import TrainStageConfig
 from pipeline.train.examples import Examples, class_weights, examples, require_classes
 from pipeline.train.fitting import fit
@@ -37,9 +38,11 @@ def run(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> Non
     features = _features(artifacts)
     train, validation = _splits(config, artifacts, features)
     context.journal.params(_params(config))
+    kept = checkpoint(config, artifacts)
     with runtime.session(config.train.seed), _curves(config, context) as tell:
-        fitted = fit(config, features, train, validation, tell)
+        fitted = fit(config, features, train, validation, tell=tell, checkpoint=kept)
         record = publish(artifacts, features, fitted, config.model.name)
+    kept.remove()
     _report(record, fitted.history, context)
 
 

@@ -70,6 +70,10 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         validate: Measures the weights as they are.
         tell: Called with each row in turn.
+
+    Attributes:
+        rows: The history.
+        seconds: Wall time from the first step to the end of the last epoch.
     """
 
     def __init__(
@@ -78,7 +82,14 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.validate = validate
         self.tell = tell
+        self.started = time.perf_counter()
         self.rows: list[Row] = []
+        self.seconds = 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Starts the clock."""
+        del logs
+        self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds what was measured to the history, and to `logs` for other callbacks."""
@@ -90,6 +101,7 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
         logs.update(measured)
         row = {"epoch": epoch, "learning_rate": learning_rate(self.model), "loss": logs["loss"]}
         self.rows.append({**row, **measured})
+        self.seconds = time.perf_counter() - self.started
         self.tell(self.rows[-1])
 
 
@@ -109,6 +121,7 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_epoch = 0
         self.best_score = -math.inf
         self.best_weights: list[NDArray[Any]] = []
+        self.last_epoch = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Compares this epoch with the best one so far."""

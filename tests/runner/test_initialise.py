@@ -104,6 +104,7 @@ def test_a_messy_csv_runs_without_code(root: Path, capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "wrote configs/data/Meine_Daten.yaml: binary 'ergebnis'" in out
     assert "pipeline run data=Meine_Daten" in out
+    assert "look at Meine Daten.csv: DVC sees changes in data/source/ only" in out
     assert "look at 'afterwards': left out: alone predicts the label" in out
     data = written(path)
     assert data["source"] == {

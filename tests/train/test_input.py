@@ -56,3 +56,10 @@ def test_a_row_stays_together() -> None:
         np.testing.assert_array_equal(inputs["dense"][:, 0], expected)
         np.testing.assert_array_equal(labels[:, 0], expected)
         np.testing.assert_array_equal(weights, expected)
+
+
+def test_a_stream_can_begin_anywhere() -> None:
+    whole = taken(10, 3, 8)
+    late = endless(numbered(10), 3, 7, first_batch=5).take(3)
+    for expected, (inputs, _) in zip(whole[5:], late, strict=True):
+        np.testing.assert_array_equal(inputs["indices"][:, 0], expected)

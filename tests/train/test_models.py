@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from pipeline.core import runtime
 from pipeline.core.features import CategoricalFeature, CrossFeature, FeatureSet, NumericFeature
 from pipeline.train import models
+from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.examples import examples
 from pipeline.train.fitting import Fitted, fit
 from tests.train.worlds import LABELS, features, frame, read_yaml, settings
@@ -115,7 +117,17 @@ def test_columns_of_one_width_share_a_table_without_sharing_a_row() -> None:
     assert [table.get_weights()[0].shape for table in tables] == [(rows, 4)]
 
 
-def learnt(task: str, name: str, **changes: Any) -> Fitted:
+@pytest.fixture
+def learnt(tmp_path: Path) -> Callable[..., Fitted]:
+    """Trains in memory; returns what `fit` does."""
+
+    def learn(task: str, name: str, **changes: Any) -> Fitted:
+        return learn_in(tmp_path, task, name, **changes)
+
+    return learn
+
+
+def learn_in(folder: Path, task: str, name: str, **changes: Any) -> Fitted:
     given = features(task)
     train, validation = (
         examples(frame(task, rows, seed), given, split)
@@ -124,24 +136,35 @@ def learnt(task: str, name: str, **changes: Any) -> Fitted:
     quick = {"train__epochs": 25, "train__optimizer__learning_rate": 0.02}
     config = settings(name, **{**quick, **changes})
     with runtime.session(seed=7):
-        return fit(config, given, train, validation, lambda row: None)
+        return fit(
+            config,
+            given,
+            train,
+            validation,
+            tell=lambda row: None,
+            checkpoint=Checkpoint(folder),
+        )
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_each_model_learns_classes_that_can_be_told_apart(name: str) -> None:
+def test_each_model_learns_classes_that_can_be_told_apart(
+    learnt: Callable[..., Fitted], name: str
+) -> None:
     assert max(row["val_accuracy"] for row in learnt("binary", name).history) > 0.96
 
 
-def test_many_classes_are_learnt() -> None:
+def test_many_classes_are_learnt(learnt: Callable[..., Fitted]) -> None:
     assert max(row["val_accuracy"] for row in learnt("multiclass", "linear").history) > 0.99
 
 
-def test_a_number_is_learnt_in_its_own_unit() -> None:
+def test_a_number_is_learnt_in_its_own_unit(learnt: Callable[..., Fitted]) -> None:
     best = min(row["val_mae"] for row in learnt("regression", "dcn").history)
     assert best < 0.4  # the label's standard deviation is about 2.6
 
 
-def test_a_product_of_two_numbers_is_beyond_the_linear_model_but_not_beyond_crosses() -> None:
+def test_a_product_of_two_numbers_is_beyond_the_linear_model_but_not_beyond_crosses(
+    learnt: Callable[..., Fitted],
+) -> None:
     crosses_alone = {"model__layers": [], "model__cross_layers": 1}
     linear = learnt("xor", "linear").history[-1]
     crossed = learnt("xor", "dcn", **crosses_alone).history[-1]

@@ -1,0 +1,89 @@
+"""The data sets that come with the project, through the real ingest and preprocess."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from pipeline import ingest, preprocess
+from pipeline.core.artifacts import Artifacts
+from pipeline.core.records import LABEL, SPLITS
+from pipeline.core.stage import Context
+from pipeline.core.tracking import Journal
+
+_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def _prepared(root: Path, name: str, sample_rows: int | None) -> Artifacts:
+    parts: dict[str, Any] = {
+        "data": OmegaConf.load(_CONFIGS / "data" / f"{name}.yaml"),
+        "ingest": OmegaConf.load(_CONFIGS / "ingest" / "default.yaml"),
+        "preprocess": OmegaConf.load(_CONFIGS / "preprocess" / "default.yaml"),
+    }
+    parts["ingest"]["sample_rows"] = sample_rows
+    params: Any = OmegaConf.to_container(OmegaConf.create(parts), resolve=True)
+    artifacts = Artifacts(root)
+    for stage in (ingest.STAGE, preprocess.STAGE):
+        context = Context(root=root, journal=Journal(root / f"{stage.name}.jsonl"))
+        stage.load()(stage.configure(params), artifacts, context)
+    return artifacts
+
+
+@pytest.fixture(scope="module")
+def flights(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """A sample of the flights, joined and prepared."""
+    return _prepared(tmp_path_factory.mktemp("flights"), "flights", 5000)
+
+
+def test_penguins(tmp_path: Path) -> None:
+    artifacts = _prepared(tmp_path, "penguins", None)
+    features = artifacts.features.read()
+    assert features.label.classes == ("Adelie", "Chinstrap", "Gentoo")
+    assert features.rows == {"train": 206, "validation": 52, "test": 86}
+    shares = [artifacts.split(name).read()[LABEL].value_counts(normalize=True) for name in SPLITS]
+    assert (pd.concat(shares, axis=1).std(axis=1) < 0.01).all()
+
+
+def test_flights_know_only_what_is_known_before_departure(flights: Artifacts) -> None:
+    columns = {column.name for column in flights.features.read().columns}
+    assert not columns & {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "month"}
+    record = flights.source.read()
+    assert record.source.rows == 336_776
+    assert record.matched_fraction["weather"] > 0.98
+    raw = flights.raw_table.read()
+    assert raw["previous_hours_ago"].min() >= 2
+    assert raw["recent_dep_delay"].max() <= 60
+
+
+def test_flights_are_split_by_time(flights: Artifacts) -> None:
+    times = [flights.split(name).read()["time_hour"] for name in SPLITS]
+    assert times[0].max() < "2013-10-01" <= times[1].min()
+    assert times[1].max() < "2013-11-01" <= times[2].min()
+    late = flights.split("train").read()[LABEL].mean()
+    assert 0.2 < late < 0.3
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("pipeline.ingest, pipeline.preprocess", "pandas pyarrow pandera sqlalchemy tensorflow"),
+        ("pipeline.ingest.stage", "pandas pandera sqlalchemy tensorflow mlflow"),
+        ("pipeline.preprocess.stage", "pandera sklearn matplotlib tensorflow mlflow"),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(module: str, heavy: str) -> None:
+    code = f"import sys, {module}; print(*(set({heavy.split()}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=_CONFIGS.parent,
+    )
+    assert done.stdout.strip() == ""
