@@ -307,6 +307,7 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Adds both to the logs, where early stopping looks."""
+        del epoch
         score = predict(self.model, self.x).clip(1e-7, 1 - 1e-7)
         logs["val_loss"] = float(-np.log(np.where(self.y == 1, score, 1 - score)).mean())
         logs["val_auc"] = float(roc_auc_score(self.y, score))

@@ -44,6 +44,19 @@ def anchors(document):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_every_benchmark_has_its_section():
+    page = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    sections = re.findall(r"<!-- begin (\w+) -->\n.*?\n<!-- end \1 -->", page, re.DOTALL)
+    written = {
+        name
+        for script in (REPOSITORY / "benchmarks").glob("*.py")
+        for name in re.findall(r'write_section\(\s*"(\w+)"', script.read_text(encoding="utf-8"))
+    }
+    assert {"pipeline_run", "preprocess"} <= written <= set(sections)
+    for script in re.findall(r"benchmarks/\w+\.py", page):
+        assert (REPOSITORY / script).exists()
+
+
 def test_the_picture_stands_alone():
     picture = REPOSITORY / "docs" / "pipeline.svg"
     tree = ET.parse(picture)

@@ -16,6 +16,9 @@ PRIMARY = "config"
 """Name of the file that lists the defaults."""
 
 
+_LINE_BREAKS = frozenset("\x85\u2028\u2029")
+
+
 @dataclass(frozen=True)
 class Groups:
     """What can be chosen.
@@ -90,6 +93,26 @@ def read_mapping(path: Path) -> dict[str, Any]:
             expected="a mapping, lines like `key: value`",
         )
     return content
+
+
+def dump_yaml(content: Mapping[str, Any], width: float = 100) -> str:
+    """A mapping as YAML in blocks, in its own order, that any YAML reader reads back the same."""
+    text: str = yaml.dump(
+        dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width
+    )
+    return text
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Quotes text that holds Unicode line breaks, which libyaml would fold into blanks."""
+
+
+def _represent_text(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _LINE_BREAKS & set(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def broken_yaml(path: Path, error: yaml.YAMLError) -> ConfigError:

@@ -6,9 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from pipeline.compose.files import read_mapping
+from pipeline.compose.files import dump_yaml, read_mapping
 from pipeline.core.artifacts import OVERRIDES
 from pipeline.core.errors import ConfigError
 from pipeline.core.publishing import publish_file
@@ -22,9 +20,7 @@ _HEADER = """\
 def record_overrides(root: Path, overrides: Sequence[str]) -> None:
     """Publishes `overrides`; the same list leaves the file as it is, so that DVC sees no change."""
     path = root / OVERRIDES
-    text = _HEADER + yaml.safe_dump(
-        {"overrides": list(overrides)}, allow_unicode=True, width=10_000
-    )
+    text = _HEADER + dump_yaml({"overrides": list(overrides)}, width=10_000)
     if path.exists() and path.read_bytes() == text.encode():
         return
     with publish_file(path) as aside:

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline.compose.files import read_mapping
+from pipeline.compose.files import dump_yaml, read_mapping
 from pipeline.core.artifacts import PARAMS
 from pipeline.core.console import say
 from pipeline.core.errors import ConfigError
@@ -84,9 +82,7 @@ def _shown(value: object) -> str:
 
 
 def _rendered(params: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    body = yaml.dump(
-        dict(params), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100
-    )
+    body = dump_yaml(params)
     listed = json.dumps(list(overrides), ensure_ascii=False) if overrides else "none"
     return _HEADER.format(overrides=listed, checksum=_checksum(body)) + body
 

@@ -30,7 +30,7 @@ class SavedModelSession:
         threads: Threads for running ops in parallel, and inside one op; 0 leaves it to TensorFlow.
 
     Raises:
-        OSError: There is no SavedModel in `folder`.
+        OSError: There is no whole SavedModel in `folder`.
         tf.errors.OpError: Its variables cannot be read.
     """
 
@@ -44,8 +44,10 @@ class SavedModelSession:
         try:
             with graph.as_default(), _without_deprecation_notice():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
-        except BaseException:
+        except BaseException as error:
             self._session.close()
+            if isinstance(error, ValueError | RuntimeError):  # no checkpoint, no such tag
+                raise OSError(str(error)) from error
             raise
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
 

@@ -49,9 +49,10 @@ def largest_difference(
             number, or a class name is wrong; shows the row, the expected and the actual answer.
     """
     expected = predict_encoded(model, encode(frame, features))
-    answer = _answer(folder, frame)
     regression = features.label.task == "regression"
-    actual = answer["value" if regression else "scores"]
+    output = "value" if regression else "scores"
+    answer = _answer(folder, frame, output)
+    actual = answer[output]
     _check_shape(expected, actual)
     scale = features.label.scale if regression else 1.0
     differences = np.abs(expected.astype(np.float64) - actual) / scale
@@ -72,10 +73,11 @@ def largest_difference(
     return float(by_row.max())
 
 
-def _answer(folder: Path, frame: pd.DataFrame) -> dict[str, Array]:
+def _answer(folder: Path, frame: pd.DataFrame, output: str) -> dict[str, Array]:
     try:
         with SavedModelSession(folder) as session:
-            return session.answer(frame)
+            answer = session.answer(frame)
+            return {output: answer[output], **answer}
     except (OSError, KeyError, tf.errors.OpError) as error:
         raise PipelineError(
             f"the SavedModel {folder} cannot answer: {error}",

@@ -145,7 +145,11 @@ def _filled_rows(profile: Profile, column: ColumnProfile, split: Split) -> float
 def _values_caption(profile: Profile, column: ColumnProfile) -> str:
     others = column.distinct - len([n for n in column.distribution.counts["train"] if n])
     more = f"and {others:,} other values; " if others > 0 else ""
-    label = ", and its classes" if profile.task == "multiclass" else f"; in grey: {_level_name(profile)}"
+    label = (
+        ", and its classes"
+        if profile.task == "multiclass"
+        else f"; in grey: {_level_name(profile)}"
+    )
     return f"<figcaption>{more}share of training rows{label}</figcaption>"
 
 

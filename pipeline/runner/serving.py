@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import requests
 
 from pipeline.compose.compose import compose, validate
@@ -15,10 +16,15 @@ from pipeline.compose.overrides import read_overrides
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.console import say
 from pipeline.core.errors import PipelineError
+from pipeline.core.features import FeatureSet
 from pipeline.core.records import LABEL
 from pipeline.core.runtime import quiet_tensorflow
 from pipeline.core.schema import build, lookup
-from pipeline.core.serving_config import publish_serving_config, read_serving_config
+from pipeline.core.serving_config import (
+    ServedModel,
+    publish_serving_config,
+    read_serving_config,
+)
 from pipeline.core.tracking import TrackingConfig, open_registry
 from pipeline.runner.stages import CONFIGURED
 
@@ -74,48 +80,64 @@ def ask(root: Path, *, rows: int) -> int:
     from pipeline.serve.running import running
 
     artifacts = _with_serving_config(root, compose(root, read_overrides(root)))
-    name = _exported_name(artifacts)
-    features = artifacts.features.read()
+    model = _exported_model(artifacts)
     test = artifacts.split("test").read()
     asked = test.iloc[:: max(1, len(test) // rows)].head(rows)
-    columns = [column.name for column in features.columns]
     with running(artifacts.serving_config) as server:
-        address = f"{server.rest_url}/v1/models/{name}:predict"
-        question = json.dumps({"instances": asked[columns].to_dict(orient="records")})
-        answer = requests.post(address, data=question, timeout=_ASK_TIMEOUT_SECONDS)
-        say(f"\nQuestion, REST: POST {address}\n{question}")
-        say("Answer:")
-        for row in _rows(answer):
-            say(json.dumps(row, ensure_ascii=False))
-
-        quiet_tensorflow()
-        from pipeline.serve.client import predict_frame
-
-        say(f"\nQuestion, gRPC: Predict to {server.grpc_url}, the same {len(asked)} rows")
-        say("Answer:")
-        answers = predict_frame(server.grpc_url, name, asked[columns], columns=features.columns)
-        truth = features.label.classes
-        answers["actual"] = [truth[int(i)] for i in asked[LABEL]] if truth else asked[LABEL]
-        say(answers.to_string(index=False))
-    key = "predicted" if truth else "value"
-    _require_agreement([row[key] for row in _rows(answer)], answers[key].tolist())
+        by_rest = _ask_by_rest(server.rest_url, model, asked, artifacts.features.read())
+        by_grpc = _ask_by_grpc(server.grpc_url, model, asked, artifacts.features.read())
+    _require_agreement(by_rest, by_grpc)
     return 0
 
 
-def _exported_name(artifacts: Artifacts) -> str:
+def _exported_model(artifacts: Artifacts) -> ServedModel:
     if not artifacts.serving_config.exists():
         raise PipelineError("no model is exported here", remedy="run `pipeline run` first")
-    record = artifacts.export.read()
-    if record.name not in {model.name for model in read_serving_config(artifacts.serving_config)}:
-        raise PipelineError(f"{record.name} is not among the served models", remedy="pipeline run")
-    return record.name
+    name = artifacts.export.read().name
+    for model in read_serving_config(artifacts.serving_config):
+        if model.name == name:
+            return model
+    raise PipelineError(f"{name} is not among the served models", remedy="run `pipeline run`")
 
 
-def _rows(answer: requests.Response) -> list[dict[str, Any]]:
+def _label(model: ServedModel) -> str | None:
+    """The champion answers; a model that has none yet answers with its newest version."""
+    return "champion" if "champion" in model.labels else None
+
+
+def _ask_by_rest(
+    url: str, model: ServedModel, asked: pd.DataFrame, features: FeatureSet
+) -> list[Any]:
+    label = _label(model)
+    address = f"{url}/v1/models/{model.name}{f'/labels/{label}' if label else ''}:predict"
+    columns = [column.name for column in features.columns]
+    question = json.dumps({"instances": asked[columns].to_dict(orient="records")})
+    say(f"\nQuestion, REST: POST {address}\n{question}\nAnswer:")
+    answer = requests.post(address, data=question, timeout=_ASK_TIMEOUT_SECONDS)
     if not answer.ok:
         raise PipelineError(f"the server refused: {answer.status_code} {answer.text}")
-    predictions: list[dict[str, Any]] = answer.json()["predictions"]
-    return predictions
+    rows: list[dict[str, Any]] = answer.json()["predictions"]
+    for row in rows:
+        say(json.dumps(row, ensure_ascii=False))
+    return [row[_answered(features)] for row in rows]
+
+
+def _ask_by_grpc(
+    url: str, model: ServedModel, asked: pd.DataFrame, features: FeatureSet
+) -> list[Any]:
+    quiet_tensorflow()
+    from pipeline.serve.client import predict_frame
+
+    say(f"\nQuestion, gRPC: Predict at {url}, the same {len(asked)} rows\nAnswer:")
+    answers = predict_frame(url, model.name, asked, columns=features.columns, label=_label(model))
+    classes = features.label.classes
+    truth = [classes[int(index)] for index in asked[LABEL]] if classes else asked[LABEL]
+    say(answers.assign(actual=truth).to_string(index=False))
+    return list(answers[_answered(features)])
+
+
+def _answered(features: FeatureSet) -> str:
+    return "predicted" if features.label.classes else "value"
 
 
 def _require_agreement(rest: Sequence[Any], grpc: Sequence[Any]) -> None:

@@ -31,6 +31,9 @@ from pipeline.train.watch import BestWeights, EpochWatch
 INTERVAL_SECONDS = 20.0
 """A checkpoint is written after an epoch when the last one is older: short runs write none."""
 
+KEPT = 3
+"""Unfinished trainings that are remembered, the last ones."""
+
 _FOLDER = f"{STATE}/checkpoints/train"
 
 
@@ -38,7 +41,7 @@ class Checkpoint:
     """The state of one training on disk.
 
     Args:
-        folder: Where it is kept; the folders beside it belong to other trainings.
+        folder: Where it is kept; the folders beside it are checkpoints of other trainings.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,12 +61,16 @@ class Checkpoint:
         for i, variable in enumerate(_variables(trainer)):
             arrays[f"variable_{i}"] = keras.ops.convert_to_numpy(variable)
         arrays |= {f"best_{i}": weight for i, weight in enumerate(best.best_weights)}
-        for other in self.path.parent.parent.glob("*"):
-            if other != self.path.parent:
-                shutil.rmtree(other, ignore_errors=True)
         with publish_file(self.path) as aside, aside.open("wb") as file:
             np.savez(file, **arrays)
         self.written_at = time.monotonic()
+        self._forget_old_ones()
+
+    def _forget_old_ones(self) -> None:
+        folders = list(self.path.parent.parent.iterdir())
+        folders.sort(key=lambda folder: folder.stat().st_mtime)
+        for folder in folders[:-KEPT]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def restore(self, trainer: keras.Model, epochs: EpochWatch, best: BestWeights) -> int:
         """Takes up the state where there is one; returns how many epochs are done."""

@@ -111,10 +111,14 @@ def test_a_damaged_memory_is_composed_anew(root: Path):
     assert compose(root) == first
 
 
-def test_only_the_newest_compositions_are_remembered(root: Path):
-    for epochs in range(1, 12):
+def test_only_the_newest_compositions_are_remembered(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipeline.compose.memory._KEPT", 2)
+    for epochs in range(1, 5):
         compose(root, [f"train.epochs={epochs}"])
-    assert len(list((root / ".pipeline" / "compose").iterdir())) == 8
+    newest = set((root / ".pipeline" / "compose").iterdir())
+    assert len(newest) == 2
+    compose(root, ["train.epochs=4"])
+    assert set((root / ".pipeline" / "compose").iterdir()) == newest, "it was still there"
 
 
 def test_a_project_that_cannot_be_written_to_composes_all_the_same(root: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.compose.overrides import read_overrides, record_overrides
@@ -14,6 +14,7 @@ from pipeline.core.errors import ConfigError
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+@example(["\x85", "a\u2028b", "\r\n", "# no comment", "- x", "'", '"', "${data.name}", ""])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_list_survives(tmp_path: Path, overrides: list[str]):
     record_overrides(tmp_path, overrides)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.compose.params import changes, read_params, write_params
@@ -34,6 +34,7 @@ GOOD: dict[str, Any] = {"data": {"name": "flights"}, "train": {"epochs": 8, "rat
 
 
 @given(mappings)
+@example({"a\x85b": {"\u2029": ["\x85", "x\n", None]}})
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read(tmp_path: Path, params: dict[str, Any]):
     (tmp_path / "params.yaml").unlink(missing_ok=True)
