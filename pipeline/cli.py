@@ -23,7 +23,7 @@ From a table to a served TensorFlow model.
   pipeline run                              everything that changed, on the default data
   pipeline run data=penguins model=mlp      other choices; remembered in overrides.yaml
   pipeline plan train.epochs=20             what would run, and exactly why
-  pipeline init --from my.csv --label y     a config for your own table; then:
+  pipeline init --from data/source/my.csv --label y   a config for your own table; then:
   pipeline run data=my
   pipeline serve                            REST on 8501 and gRPC on 8500, loopback
   pipeline predict --input new.csv          rows in, predictions out

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from pathlib import Path
 
 import keras
@@ -13,6 +17,9 @@ from pipeline.core.model import RawColumnsModel, end_to_end
 from pipeline.core.records import Registration, TrainingRecord
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal
+from pipeline.export.config import ExportConfig, ExportStageConfig
+from pipeline.export.stage import run
+from tests.core.feature_examples import everything, rows
 from tests.stores import TRACKING, client, put_store
 
 
@@ -77,6 +84,35 @@ def put_registered(
             alias=alias,
         )
     )
+
+
+CONFIG = ExportStageConfig(
+    export=ExportConfig(parity_rows=50, tolerance=1e-5, warmup_rows=8, keep_versions=1)
+)
+
+
+@functools.cache
+def registered_project() -> Artifacts:
+    """A trained model, registered as version 1 and champion of `shop`; only to look at."""
+    artifacts = put_trained(_folder() / "registered", everything, rows(200))
+    put_registered(artifacts, "shop", 1, "champion")
+    return artifacts
+
+
+@functools.cache
+def exported_project() -> Artifacts:
+    """The same, exported; only to look at."""
+    root = _folder() / "exported"
+    shutil.copytree(registered_project().root, root)
+    run(CONFIG, Artifacts(root), context(root))
+    return Artifacts(root)
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def context(root: Path, experiment: str | None = None) -> Context:

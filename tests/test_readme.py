@@ -52,7 +52,7 @@ def my_table(project: Project) -> Project:
     assert package is not None
     assert package.origin is not None
     table = pd.read_csv(Path(package.origin).parent / "data" / "penguins.csv")
-    table.to_csv(project.root / "my.csv", index=False)
+    table.to_csv(project.root / "data" / "source" / "my.csv", index=False)
     table.drop(columns="species").head(5).to_csv(project.root / "new.csv", index=False)
     return project
 

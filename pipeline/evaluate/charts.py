@@ -11,7 +11,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 
-from pipeline.evaluate.drawing import BLUE, GREY, INK, ORANGE, PALETTE, Gallery, short, unit_square
+from pipeline.evaluate.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALETTE,
+    Gallery,
+    short,
+    unit_square,
+)
+from pipeline.evaluate.evidence import CHAMPION, LINEAR, MODEL
 from pipeline.evaluate.measures import Labels, Scores
 from pipeline.evaluate.points import confusion_points, spread
 
@@ -20,6 +31,8 @@ _MOST_CLASSES = 30
 _WRITTEN_CELLS = 12
 """Up to this many classes a confusion matrix has room for its numbers."""
 _DENSITY_BINS = 60
+_MODELS = {MODEL: BLUE, CHAMPION: ORANGE, LINEAR: GREEN}
+"""Each model keeps its colour, whichever of them are drawn."""
 _ROOMY = (6.0, 4.8)
 """Size of pictures whose tick labels may be long numbers."""
 
@@ -42,7 +55,7 @@ def draw_roc(gallery: Gallery, table: pd.DataFrame) -> None:
     """ROC curves and the diagonal of a model that guesses."""
     with gallery.picture("roc", "ROC", table) as axes:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-        _lines(axes, table, "false_positive_rate", "true_positive_rate")
+        _lines(axes, table)
         unit_square(axes, "false positive rate", "true positive rate")
 
 
@@ -51,7 +64,7 @@ def draw_pr(gallery: Gallery, table: pd.DataFrame, share: float | None) -> None:
     with gallery.picture("precision_recall", "Precision and recall", table) as axes:
         if share is not None:
             axes.axhline(share, color=GREY, linewidth=1, linestyle=":")
-        _lines(axes, table, "recall", "precision")
+        _lines(axes, table)
         unit_square(axes, "recall", "precision")
 
 
@@ -68,11 +81,12 @@ def draw_calibration(gallery: Gallery, table: pd.DataFrame, what: str) -> None:
 def draw_scores(gallery: Gallery, table: pd.DataFrame, title: str) -> None:
     """Histogram of scores by group, as shares of each group."""
     with gallery.picture("scores", title, table) as axes:
-        for colour, (name, part) in zip(PALETTE, table.groupby("group", sort=False), strict=False):
-            rows = part["rows"].to_numpy()
+        _, *groups = table.columns
+        for colour, name in zip(PALETTE, groups, strict=False):
+            rows = table[name].to_numpy()
             edges = np.linspace(0, 1, len(rows) + 1)
             share = rows / max(rows.sum(), 1)
-            label = f"{short(str(name))} ({rows.sum():,} rows)"
+            label = f"{short(name)} ({rows.sum():,} rows)"
             axes.stairs(share, edges, fill=True, alpha=0.3, color=colour)
             axes.stairs(share, edges, color=colour, linewidth=1.5, label=label)
         axes.set(xlabel="score", ylabel="share of the group's rows", xlim=(0, 1))
@@ -110,7 +124,7 @@ def draw_slices(gallery: Gallery, table: pd.DataFrame, title: str, overall: floa
 
     Args:
         gallery: Where to.
-        table: column, value, rows, metric, low, high; NaN where undefined.
+        table: column, value, rows, low, high, metric; NaN where undefined.
         title: What the metric is called.
         overall: Its value on all rows.
     """
@@ -147,11 +161,13 @@ def _matrix(axes: Axes, counts: npt.NDArray[Any], names: list[str]) -> None:
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
 
 
-def _lines(axes: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    for number, (name, part) in enumerate(table.groupby("curve", sort=False)):
-        colour = PALETTE[number % len(PALETTE)]
-        axes.plot(part[x], part[y], color=colour, label=short(str(name)))
-    if len(table):
+def _lines(axes: Axes, table: pd.DataFrame) -> None:
+    """One line for each column against the first one."""
+    x, *curves = table.columns
+    for number, name in enumerate(curves):
+        colour = _MODELS.get(name, PALETTE[number % len(PALETTE)])
+        axes.plot(table[x], table[name], color=colour, label=short(name))
+    if curves:
         axes.legend()
 
 

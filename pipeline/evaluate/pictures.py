@@ -18,6 +18,7 @@ from pipeline.evaluate.charts import (
     draw_scores,
 )
 from pipeline.evaluate.drawing import PALETTE, Gallery, short
+from pipeline.evaluate.evidence import MODEL
 from pipeline.evaluate.measures import Labels, Scores
 
 _MOST_CURVES = len(PALETTE)
@@ -32,14 +33,14 @@ def draw_binary(
         gallery: Where to.
         label: Names the classes.
         labels: int64 `[rows]`.
-        models: Scores `[rows, 2]` by name; the first is the model, others are drawn beside it.
+        models: Scores `[rows, 2]` by name: MODEL, and others to draw beside it.
         bins: Bins of the calibration picture.
     """
     positive = labels == 1
-    curves = {name: (positive, scores[:, 1]) for name, scores in models.items()}
-    model = next(iter(models.values()))
-    score = model[:, 1]
-    draw_confusion(gallery, label.classes, labels, model)
+    others = [name for name in models if name != MODEL]
+    curves = {name: (positive, models[name][:, 1]) for name in [*others, MODEL]}
+    score = models[MODEL][:, 1]
+    draw_confusion(gallery, label.classes, labels, models[MODEL])
     draw_roc(gallery, points.roc_points(curves))
     draw_pr(gallery, points.pr_points(curves), float(positive.mean()))
     share = f"share of '{short(label.classes[1])}'"

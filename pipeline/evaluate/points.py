@@ -1,8 +1,13 @@
-"""The points behind the pictures: a small table for each, for `dvc plots` and people."""
+"""The points behind the pictures: a small table for each, for `dvc plots` and people.
+
+Points stand on even grids and what matters most stands in the last column: that is what
+`dvc plots` draws, row by row, of a table it has no further word about.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,46 +18,43 @@ from pipeline.evaluate.ranking import Bools, Floats, ranked_counts
 
 MOST_POINTS = 200
 """Points of one curve."""
+_GRID = np.linspace(0, 1, MOST_POINTS)
 _SCORE_BINS = 40
 _WILSON_Z = 1.959964
 """Two-sided 95 % point of the normal distribution."""
 
 
 def roc_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
-    """ROC curves.
+    """ROC curves on an even grid.
 
     Args:
         curves: By name: `[rows]` whether a row is positive, and `[rows]` its score. Curves
             without both kinds of rows are left out.
 
     Returns:
-        curve, false_positive_rate, true_positive_rate; from (0, 0) to (1, 1).
+        false_positive_rate, and for each curve the largest true positive rate that costs no more.
     """
-    tables = []
+    columns = {}
     for name, (positive, score) in _drawable(curves).items():
         hits, rows = ranked_counts(positive, score)
-        x = np.r_[0, (rows - hits) / (rows[-1] - hits[-1])]
-        y = np.r_[0, hits / hits[-1]]
-        kept = _evenly(x + y)
-        table = {"curve": name, "false_positive_rate": x[kept], "true_positive_rate": y[kept]}
-        tables.append(pd.DataFrame(table))
-    return _joined(tables, ["curve", "false_positive_rate", "true_positive_rate"])
+        misses = np.r_[0.0, rows - hits] / (rows[-1] - hits[-1])
+        reached = np.searchsorted(misses, _GRID, side="right") - 1
+        columns[name] = np.r_[0.0, hits / hits[-1]][reached]
+    return _wide("false_positive_rate", _GRID, columns)
 
 
 def pr_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
-    """Precision-recall curves; arguments as for `roc_points`.
+    """Precision-recall curves on an even grid; arguments as for `roc_points`.
 
     Returns:
-        curve, recall, precision; from the highest score down.
+        recall, and for each curve the precision where that recall is first reached.
     """
-    tables = []
+    columns = {}
     for name, (positive, score) in _drawable(curves).items():
         hits, rows = ranked_counts(positive, score)
-        recall, precision = hits / hits[-1], hits / rows
-        kept = _evenly(recall + np.linspace(0, 1, len(recall)))
-        table = {"curve": name, "recall": recall[kept], "precision": precision[kept]}
-        tables.append(pd.DataFrame(table))
-    return _joined(tables, ["curve", "recall", "precision"])
+        reached = np.searchsorted(hits / hits[-1], _GRID, side="left")
+        columns[name] = (hits / rows)[reached]
+    return _wide("recall", _GRID, columns)
 
 
 def calibration_points(score: Scores, hit: Bools, bins: int) -> pd.DataFrame:
@@ -64,7 +66,7 @@ def calibration_points(score: Scores, hit: Bools, bins: int) -> pd.DataFrame:
         bins: Number of bins; empty ones are left out.
 
     Returns:
-        mean_score, share, low, high (95 % Wilson score interval of the share, JASA 22, 1927), rows.
+        mean_score, rows, low, high (95 % Wilson score interval of the share, JASA 22, 1927), share.
     """
     place = bin_of(score, bins)
     rows = np.bincount(place, minlength=bins).astype(np.float64)
@@ -73,7 +75,7 @@ def calibration_points(score: Scores, hit: Bools, bins: int) -> pd.DataFrame:
     mean = np.bincount(place, score, minlength=bins)[filled] / rows
     share = np.bincount(place, hit, minlength=bins)[filled] / rows
     low, high = _wilson(share, rows)
-    table = {"mean_score": mean, "share": share, "low": low, "high": high, "rows": rows}
+    table = {"mean_score": mean, "rows": rows, "low": low, "high": high, "share": share}
     return pd.DataFrame(table).astype({"rows": np.int64})
 
 
@@ -81,21 +83,14 @@ def score_points(score: Scores, groups: Mapping[str, Bools]) -> pd.DataFrame:
     """Histogram of scores for each group of rows.
 
     Returns:
-        group, score (middle of the bin), rows.
+        score (middle of the bin), and for each group its rows in the bin.
     """
     middle = (np.arange(_SCORE_BINS) + 0.5) / _SCORE_BINS
     place = bin_of(score, _SCORE_BINS)
-    tables = [
-        pd.DataFrame(
-            {
-                "group": name,
-                "score": middle,
-                "rows": np.bincount(place[chosen], minlength=_SCORE_BINS),
-            }
-        )
-        for name, chosen in groups.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
+    columns = {
+        name: np.bincount(place[chosen], minlength=_SCORE_BINS) for name, chosen in groups.items()
+    }
+    return _wide("score", middle, columns)
 
 
 def confusion_points(
@@ -116,18 +111,18 @@ def fit_points(labels: Labels, predicted: Scores) -> pd.DataFrame:
     """Actual against predicted values in groups of equal size along the prediction.
 
     Returns:
-        predicted (mean of the group), actual (mean), low, high (10 % and 90 % quantile of the
-        actual values), rows.
+        predicted (mean of the group), rows, low, high (10 % and 90 % quantile of the actual
+        values), actual (mean).
     """
     order = np.argsort(predicted, kind="stable")
     groups = np.array_split(order, min(MOST_POINTS // 10, len(order)))
     table = [
         {
             "predicted": float(predicted[group].mean()),
-            "actual": float(labels[group].mean()),
+            "rows": len(group),
             "low": float(np.quantile(labels[group], 0.1)),
             "high": float(np.quantile(labels[group], 0.9)),
-            "rows": len(group),
+            "actual": float(labels[group].mean()),
         }
         for group in groups
     ]
@@ -159,16 +154,10 @@ def _drawable(
     return {name: pair for name, pair in curves.items() if 0 < pair[0].sum() < len(pair[0])}
 
 
-def _joined(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-
-
-def _evenly(along: Floats) -> npt.NDArray[np.intp]:
-    """Indices of at most MOST_POINTS points, evenly spread along an ascending measure."""
-    if len(along) <= MOST_POINTS:
-        return np.arange(len(along))
-    wanted = np.linspace(along[0], along[-1], MOST_POINTS)
-    return np.unique(np.searchsorted(along, wanted).clip(0, len(along) - 1))
+def _wide(x: str, grid: Floats, columns: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
+    """One table: the grid, then the columns; a class that is called as the grid is told apart."""
+    named = {f"{name} (class)" if name == x else name: columns[name] for name in columns}
+    return pd.DataFrame({x: grid} | named)
 
 
 def _wilson(share: Floats, rows: Floats) -> tuple[Floats, Floats]:

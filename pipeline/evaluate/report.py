@@ -48,7 +48,7 @@ def metrics_of(
 
 
 def slice_table(evidence: Evidence) -> pd.DataFrame:
-    """column, value, rows, and the task's headline metric as metric, low, high (NaN: undefined)."""
+    """column, value, rows, and the task's headline metric as low, high, metric (NaN: undefined)."""
     headline = HEADLINE[evidence.label.task]
     undefined = (np.nan, np.nan)
     table = [
@@ -56,13 +56,13 @@ def slice_table(evidence: Evidence) -> pd.DataFrame:
             "column": part.column,
             "value": part.value,
             "rows": part.rows,
-            "metric": estimates.values.get(headline, np.nan),
             "low": (estimates.interval(headline) or undefined)[0],
             "high": (estimates.interval(headline) or undefined)[1],
+            "metric": estimates.values.get(headline, np.nan),
         }
         for part, estimates in evidence.slices
     ]
-    return pd.DataFrame(table, columns=["column", "value", "rows", "metric", "low", "high"])
+    return pd.DataFrame(table, columns=["column", "value", "rows", "low", "high", "metric"])
 
 
 def journal_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:

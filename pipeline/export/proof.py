@@ -115,7 +115,9 @@ def _check_words(
 
 
 def _refused(what: str, row: pd.Series[Any], expected: object, actual: object) -> PipelineError:
-    shown = ", ".join(f"{name}={value!r}" for name, value in row.head(_SHOWN_COLUMNS).items())
+    values = row.head(_SHOWN_COLUMNS).to_dict()
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
+    shown = ", ".join(f"{name}={value!r}" for name, value in plain.items())
     more = ", ..." if len(row) > _SHOWN_COLUMNS else ""
     return PipelineError(
         f"the exported model is not the trained model: {what}; nothing is published"

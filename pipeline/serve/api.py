@@ -79,7 +79,7 @@ class Api:
             response.model_spec.name = servable.name
             response.model_spec.version.value = servable.version
             for name, signature in servable.signatures.items():
-                signatures.signature_def[name].CopyFrom(signature)
+                signatures.signature_def[name].CopyFrom(signature.proto)
         response.metadata[SIGNATURE_DEF].Pack(signatures)
         return response
 

@@ -16,8 +16,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from pipeline.serve.predict import SignatureDef, fill_spec
-from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable
+from pipeline.serve.predict import fill_spec
+from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
 from pipeline.serve.tensors import Array
 
@@ -76,7 +76,7 @@ def multi_inference(
     Raises:
         ServingError: As `classify` and `regress`; UNIMPLEMENTED for another method.
     """
-    signatures: dict[str, SignatureDef] = {}
+    signatures: dict[str, Signature] = {}
     tensors: list[dict[str, str]] = []
     for task in request.tasks:
         if not task.model_spec.name:
@@ -107,7 +107,7 @@ def multi_inference(
     return response
 
 
-def _task_tensors(method: str, signature: SignatureDef) -> dict[str, str]:
+def _task_tensors(method: str, signature: Signature) -> dict[str, str]:
     if method == CLASSIFY_METHOD:
         return _class_tensors(signature)
     if method == REGRESS_METHOD:
@@ -115,42 +115,39 @@ def _task_tensors(method: str, signature: SignatureDef) -> dict[str, str]:
     raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {method}")
 
 
-def _named(servable: Servable, name: str) -> SignatureDef:
+def _named(servable: Servable, name: str) -> Signature:
     if name not in servable.signatures:
         raise invalid(f"No signature was found with the name: {name}")
     return servable.signatures[name]
 
 
-def _class_tensors(signature: SignatureDef) -> dict[str, str]:
+def _class_tensors(signature: Signature) -> dict[str, str]:
     """Tensor names by `classes` and `scores`, as far as the signature has them."""
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if len(signature.outputs) not in {1, 2}:
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if _INPUTS not in signature.inputs:
-        raise invalid(f"No classification inputs found in SignatureDef: {signature}")
-    found = {
-        key: signature.outputs[key].name for key in (_CLASSES, _SCORES) if key in signature.outputs
-    }
+        raise invalid(f"No classification inputs found in Signature: {signature}")
+    found = {key: signature.outputs[key] for key in (_CLASSES, _SCORES) if key in signature.outputs}
     if not found:
         raise invalid(
             "Expected classification signature outputs to contain at least one of "
-            f'"{_CLASSES}" or "{_SCORES}". Signature was: {signature}'
+            f'"{_CLASSES}" or "{_SCORES}". Signature was: {signature.proto}'
         )
     return found
 
 
-def _value_tensor(signature: SignatureDef) -> str:
+def _value_tensor(signature: Signature) -> str:
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if _INPUTS not in signature.inputs:
-        raise invalid(f"No regression inputs found in SignatureDef: {signature}")
+        raise invalid(f"No regression inputs found in Signature: {signature}")
     if _OUTPUTS not in signature.outputs:
-        raise invalid(f"No regression outputs found in SignatureDef: {signature}")
-    name: str = signature.outputs[_OUTPUTS].name
-    return name
+        raise invalid(f"No regression outputs found in Signature: {signature}")
+    return signature.outputs[_OUTPUTS]
 
 
 def _serialized(given: input_pb2.Input) -> list[bytes]:
@@ -167,12 +164,12 @@ def _serialized(given: input_pb2.Input) -> list[bytes]:
 
 def _run(
     servable: Servable,
-    signatures: Sequence[SignatureDef],
+    signatures: Sequence[Signature],
     examples: list[bytes],
     fetches: Iterable[str],
 ) -> dict[str, Array]:
     array = np.array(examples, object)
-    feeds = {signature.inputs[_INPUTS].name: array for signature in signatures}
+    feeds = {signature.inputs[_INPUTS]: array for signature in signatures}
     names = list(dict.fromkeys(fetches))
     return dict(zip(names, servable.run(feeds, names), strict=True))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
 from json.encoder import encode_basestring
 
 import numpy as np
@@ -46,11 +46,11 @@ def row_answer(arrays: Mapping[str, Array]) -> bytes:
         values = next(iter(columns.values()))
         return _bytes('{\n    "predictions": [' + ", ".join(values) + "]\n}")
     keys = [encode_basestring(name) + ": " for name in columns]
-    objects = (
-        "{" + ", ".join([key + value for key, value in zip(keys, row, strict=True)]) + "}"
-        for row in zip(*columns.values(), strict=True)
-    )
-    return _bytes('{\n    "predictions": [' + ",\n".join(objects) + "]\n}")
+    # One format string for all rows: a quarter of the time of joining each.
+    row = "{" + ", ".join(key.replace("%", "%%") + "%s" for key in keys) + "}"
+    texts = chain.from_iterable(zip(*columns.values(), strict=True))
+    objects = ",\n".join([row] * rows) % tuple(texts)
+    return _bytes('{\n    "predictions": [' + objects + "]\n}")
 
 
 def columnar_answer(arrays: Mapping[str, Array]) -> bytes:
@@ -129,16 +129,15 @@ def _numbers(flat: Array) -> list[str]:
         read_back = np.array(list(map(float, short))).astype(flat.dtype)
     long = _DIGITS[flat.dtype]
     exact = (read_back == flat).tolist()
-    return [
-        _with_point(text if same else long % value)
+    texts = [
+        text if same else long % value
         for text, same, value in zip(short, exact, values, strict=True)
     ]
+    return [text if "." in text or "e" in text else _with_point(text) for text in texts]
 
 
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def _with_point(text: str) -> str:
-    if "." in text or "e" in text:
-        return text
     return _WORDS.get(text) or f"{text}.0"

@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from pipeline.serve.json_text import encoded, shown, type_name
 from pipeline.serve.status import Code, ServingError, invalid
 from pipeline.serve.tensors import DTYPES, Array
 
-Inputs = Mapping[str, meta_graph_pb2.TensorInfo]
-"""A signature's inputs by alias."""
+Inputs = Mapping[str, int]
+"""Dtypes of a signature's inputs, as numbers of types.proto, by alias."""
 Shape = tuple[int, ...]
 
 _BOOL: int = types_pb2.DT_BOOL
@@ -68,17 +67,17 @@ def tensors_of_inputs(value: Any, inputs: Inputs) -> dict[str, Array]:
         for name in inputs:
             if name not in value:
                 raise invalid(f"Missing named input: {name} in 'inputs' object.")
-        return {name: _tensor(value[name], info.dtype) for name, info in inputs.items()}
+        return {name: _tensor(value[name], dtype) for name, dtype in inputs.items()}
     if len(inputs) > 1:
         raise invalid(
             "inputs is a plain value/list, but expecting an object as multiple "
             "input tensors required as per tensorinfo_map"
         )
-    return {name: _tensor(value, info.dtype) for name, info in inputs.items()}
+    return {name: _tensor(value, dtype) for name, dtype in inputs.items()}
 
 
 def _fast_rows(instances: list[Any], inputs: Inputs) -> dict[str, Array] | None:
-    if all(type(row) is dict and len(row) == len(inputs) for row in instances):
+    if set(map(type, instances)) == {dict} and set(map(len, instances)) == {len(inputs)}:
         try:
             columns = {name: [row[name] for row in instances] for name in inputs}
         except KeyError:
@@ -87,7 +86,7 @@ def _fast_rows(instances: list[Any], inputs: Inputs) -> dict[str, Array] | None:
         columns = dict.fromkeys(inputs, instances)
     else:
         return None
-    arrays = {name: _fast(column, inputs[name].dtype) for name, column in columns.items()}
+    arrays = {name: _fast(column, inputs[name]) for name, column in columns.items()}
     return None if any(array is None for array in arrays.values()) else arrays  # type: ignore[return-value]
 
 
@@ -128,24 +127,26 @@ def _within(values: list[int], bounds: tuple[int, int]) -> bool:
 def _array(leaves: list[Any], dtype: int, shape: Shape) -> Array:
     if len(shape) > _MOST_DIMENSIONS:
         raise invalid(f"Tensors of more than {_MOST_DIMENSIONS} dimensions are not served.")
-    target = np.dtype(object) if dtype == _STRING else DTYPES[dtype]
-    wide = target
     if dtype in _FLOATS:
-        wide = np.dtype(np.float64)
-    elif dtype in _INTEGERS and target.itemsize < 8:
-        wide = np.dtype(np.int64)
-    with np.errstate(over="ignore"):
-        try:
-            return np.array(leaves, wide).astype(target, copy=False).reshape(shape)
-        except OverflowError:  # a whole number too large even for a double
-            return np.array([_float(leaf) for leaf in leaves], target).reshape(shape)
+        array = _float_array(leaves)
+        if dtype == types_pb2.DT_FLOAT:
+            with np.errstate(over="ignore"):
+                array = array.astype(np.float32)
+        return array.reshape(shape)
+    target = np.dtype(object) if dtype == _STRING else DTYPES[dtype]
+    wide = np.dtype(np.int64) if dtype in _INTEGERS and target.itemsize < 8 else target
+    return np.array(leaves, wide).astype(target, copy=False).reshape(shape)
 
 
-def _float(value: Any) -> float:
+def _float_array(leaves: list[Any]) -> Array:
     try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
+        return np.array(leaves, np.float64)
+    except OverflowError:  # a whole number too large even for a double
+        limit = 2**1024
+        infinity = float("inf")
+        return np.array(
+            [infinity if n >= limit else -infinity if n <= -limit else float(n) for n in leaves]
+        )
 
 
 def _walk_rows(instances: list[Any], inputs: Inputs) -> dict[str, Array]:
@@ -172,8 +173,7 @@ def _walk_rows(instances: list[Any], inputs: Inputs) -> dict[str, Array]:
             with _Prefixed(f"{failed} of 'instances' list. Error: "):
                 _add_row(element, only, inputs, leaves, shapes)
     return {
-        name: _array(leaves[name], inputs[name].dtype, (len(instances), *shapes[name]))
-        for name in inputs
+        name: _array(leaves[name], inputs[name], (len(instances), *shapes[name])) for name in inputs
     }
 
 
@@ -199,7 +199,7 @@ def _add_row(
 ) -> None:
     if name not in inputs:
         raise invalid(f"JSON object: does not have named input: {name}")
-    shape, found = _walk(value, inputs[name].dtype)
+    shape, found = _walk(value, inputs[name])
     known = shapes.setdefault(name, shape)
     if len(found) != np.prod(known, dtype=np.int64):
         raise invalid(f"Expecting tensor size: {np.prod(known)} but got: {len(found)}")

@@ -6,16 +6,13 @@ Checks, their order, codes and texts are those of TensorFlow Serving's predict_u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
-from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable
+from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
 from pipeline.serve.tensors import Array, fill_proto, to_array
-
-SignatureDef: TypeAlias = meta_graph_pb2.SignatureDef
 
 
 def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
@@ -29,8 +26,9 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     signature = servable.signatures.get(name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
-    check_inputs(signature, request.inputs)
-    arrays = {alias: _array(alias, proto) for alias, proto in request.inputs.items()}
+    given = dict(request.inputs)
+    check_inputs(signature, given)
+    arrays = {alias: _array(alias, proto) for alias, proto in given.items()}
     answers = run_signature(servable, signature, arrays, request.output_filter)
     response = predict_pb2.PredictResponse()
     fill_spec(response.model_spec, servable, name)
@@ -39,10 +37,10 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     return response
 
 
-def check_inputs(signature: SignatureDef, given: Mapping[str, Any]) -> None:
+def check_inputs(signature: Signature, given: Mapping[str, Any]) -> None:
     """Raises INVALID_ARGUMENT when names are missing or too many."""
     wanted = signature.inputs
-    if len(given) > len(wanted) or (len(given) < len(wanted) and not signature.defaults):
+    if len(given) > len(wanted) or (len(given) < len(wanted) and not signature.proto.defaults):
         sent, known = sorted(given), sorted(wanted)
         extra = ",".join(sorted(set(sent) - set(known)))
         missing = ",".join(sorted(set(known) - set(sent)))
@@ -62,7 +60,7 @@ def _array(alias: str, proto: Any) -> Array:
 
 def run_signature(
     servable: Servable,
-    signature: SignatureDef,
+    signature: Signature,
     arrays: Mapping[str, Array],
     output_filter: Sequence[str] = (),
 ) -> dict[str, Array]:
@@ -72,26 +70,24 @@ def run_signature(
         ServingError: See `predict`.
     """
     feeds: dict[str, Array] = {}
-    for alias, info in signature.inputs.items():
+    for alias, name in signature.inputs.items():
         array = arrays.get(alias)
-        if array is None:
-            array = _default(signature, alias)
-        feeds[info.name] = array
-    aliases = _output_aliases(signature, output_filter)
-    results = servable.run(feeds, [signature.outputs[alias].name for alias in aliases])
-    return dict(zip(aliases, results, strict=True))
+        feeds[name] = _default(signature, alias) if array is None else array
+    wanted = _chosen(signature, output_filter) if output_filter else signature.outputs
+    results = servable.run(feeds, tuple(wanted.values()))
+    return dict(zip(wanted, results, strict=True))
 
 
-def _default(signature: SignatureDef, alias: str) -> Array:
-    if alias not in signature.defaults:
+def _default(signature: Signature, alias: str) -> Array:
+    if alias not in signature.proto.defaults:
         raise invalid(
             f'Signature input "{alias}" not found in request and no default value provided.'
         )
-    return _array(alias, signature.defaults[alias])
+    return _array(alias, signature.proto.defaults[alias])
 
 
-def _output_aliases(signature: SignatureDef, output_filter: Sequence[str]) -> list[str]:
-    chosen: list[str] = []
+def _chosen(signature: Signature, output_filter: Sequence[str]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
     for alias in output_filter:
         if alias not in signature.outputs:
             raise invalid(
@@ -100,8 +96,8 @@ def _output_aliases(signature: SignatureDef, output_filter: Sequence[str]) -> li
             )
         if alias in chosen:
             raise invalid(f"duplicate output tensor alias: {alias}")
-        chosen.append(alias)
-    return chosen or sorted(signature.outputs)
+        chosen[alias] = signature.outputs[alias]
+    return chosen
 
 
 def fill_spec(spec: model_pb2.ModelSpec, servable: Servable, signature_name: str) -> None:

@@ -159,7 +159,7 @@ class Rest:
             signature = servable.signatures.get(name)
             if signature is None:
                 raise invalid(f'Serving signature name: "{name}" not found in signature def')
-            asked = predict_request(document, signature.inputs)
+            asked = predict_request(document, signature.dtypes)
             arrays = run_signature(servable, signature, asked.arrays)
         return row_answer(arrays) if asked.format == "row" else columnar_answer(arrays)
 

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from pipeline.core.session import SavedModelSession
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.tensors import Array
 
 DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature, its maps as plain dicts: reading protobuf maps costs more than a small run.
+
+    Attributes:
+        proto: As saved.
+        inputs: Name of the graph's tensor by input alias.
+        dtypes: Number in types.proto by input alias.
+        outputs: Name of the graph's tensor by output alias, sorted by alias.
+    """
+
+    proto: meta_graph_pb2.SignatureDef
+    inputs: dict[str, str]
+    dtypes: dict[str, int]
+    outputs: dict[str, str]
 
 
 class Servable:
@@ -38,7 +57,9 @@ class Servable:
             self._session = SavedModelSession(folder, threads)
         except Exception as error:
             raise _load_error(error, folder) from error
-        self.signatures = self._session.signatures
+        self.signatures = {
+            name: _signature(proto) for name, proto in self._session.signatures.items()
+        }
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
         """Runs the graph once; see `SavedModelSession.run`.
@@ -72,6 +93,15 @@ class Servable:
             self._closing = True
             self._idle.wait_for(lambda: self._users == 0)
         self._session.close()
+
+
+def _signature(proto: meta_graph_pb2.SignatureDef) -> Signature:
+    return Signature(
+        proto=proto,
+        inputs={alias: info.name for alias, info in proto.inputs.items()},
+        dtypes={alias: info.dtype for alias, info in proto.inputs.items()},
+        outputs={alias: proto.outputs[alias].name for alias in sorted(proto.outputs)},
+    )
 
 
 def _load_error(error: Exception, folder: Path) -> ServingError:

@@ -10,7 +10,7 @@ from typing import IO, Literal
 
 import pandas as pd
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import csv, json, parquet
 
 from pipeline.core.errors import DataError, PipelineError, UsageError
 from pipeline.core.publishing import publish_file
@@ -107,10 +107,7 @@ def _read(kind: Format, source: str, reading: Reading) -> pd.DataFrame:
         return table
     with _opened(source) as file:
         if kind == "jsonl":
-            text = file.read().decode(reading.encoding)
-            rows = pa.BufferReader(text.encode())
-            frame: pd.DataFrame = pd.read_json(rows, lines=True, dtype=False, convert_dates=False)
-            return frame
+            return _read_jsonl(file, reading)
         return _read_csv(file, "\t" if kind == "tsv" else ",", reading)
 
 
@@ -133,6 +130,16 @@ def _read_csv(file: IO[bytes] | pa.NativeFile, delimiter: str, reading: Reading)
         ),
     )
     frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _read_jsonl(file: IO[bytes] | pa.NativeFile, reading: Reading) -> pd.DataFrame:
+    text = file.read().decode(reading.encoding).removeprefix("\ufeff").encode()
+    if not text.strip():
+        raise ValueError("it is empty")
+    # One block, so that a type is not guessed from the first rows alone.
+    options = json.ReadOptions(block_size=len(text))
+    frame: pd.DataFrame = json.read_json(pa.BufferReader(text), options).to_pandas()
     return frame
 
 

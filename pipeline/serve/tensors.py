@@ -71,8 +71,9 @@ def to_array(proto: tensor_pb2.TensorProto) -> Array:
 def _shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
     if proto.tensor_shape.unknown_rank:
         raise ValueError("the rank is unknown")
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if any(size < 0 for size in shape):
+    dims = proto.tensor_shape.dim
+    shape = (dims[0].size,) if len(dims) == 1 else tuple([dim.size for dim in dims])
+    if shape and min(shape) < 0:
         raise ValueError("a dimension is negative")
     return shape
 

@@ -146,4 +146,4 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
 def learning_rate(model: keras.Model) -> float:
     """The rate of the next step."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # float16 wraps it
-    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    return float(optimizer.learning_rate)

@@ -157,16 +157,22 @@ def record(parameters: int, model_hash: str = "abc") -> TrainingRecord:
     )
 
 
-@pytest.fixture(scope="session", params=["binary", "multiclass", "regression"])
-def any_workshop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    """A trained model of each task."""
-    return workshop(tmp_path_factory.mktemp(request.param), request.param)
-
-
 @pytest.fixture(scope="session")
 def trained_binary(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A trained binary model; read only."""
-    return workshop(tmp_path_factory.mktemp("trained-binary"), "binary")
+    return workshop(tmp_path_factory.mktemp("binary"), "binary")
+
+
+@pytest.fixture(scope="session", params=["binary", "multiclass", "regression"])
+def any_workshop(
+    request: pytest.FixtureRequest,
+    trained_binary: Workshop,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Workshop:
+    """A trained model of each task; read only."""
+    if request.param == "binary":
+        return trained_binary
+    return workshop(tmp_path_factory.mktemp(request.param), request.param)
 
 
 @pytest.fixture

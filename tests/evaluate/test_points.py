@@ -29,32 +29,46 @@ def rows(number: int, seed: int = 0):
 
 
 @pytest.mark.parametrize("number", [20, 5000])
-def test_few_points_still_have_the_area_of_all_rows(number):
+def test_the_roc_grid_keeps_the_area_of_all_rows(number):
     positive, score = rows(number)
     table = roc_points({"model": (positive, score)})
-    assert len(table) <= MOST_POINTS + 1
-    x, y = table["false_positive_rate"], table["true_positive_rate"]
-    assert (x.iloc[0], y.iloc[0], x.iloc[-1], y.iloc[-1]) == (0, 0, 1, 1)
-    assert np.trapezoid(y, x) == pytest.approx(reference.roc_auc_score(positive, score), abs=2e-3)
+    x, y = table["false_positive_rate"], table["model"]
+    assert len(table) == MOST_POINTS
+    assert y.is_monotonic_increasing
+    assert (x.iloc[0], x.iloc[-1], y.iloc[-1]) == (0, 1, 1)
+    area = reference.roc_auc_score(positive, score)
+    assert np.trapezoid(y, x) == pytest.approx(area, abs=2 / MOST_POINTS)
 
 
-def test_precision_recall_points_lie_on_the_curve():
-    positive, score = rows(5000)
-    table = pr_points({"model": (positive, score)})
+def test_roc_points_are_reached_by_some_threshold():
+    positive, score = rows(300)
+    false, true, _ = reference.roc_curve(positive, score, drop_intermediate=False)
+    table = roc_points({"model": (positive, score)})
+    expected = [true[false <= x + 1e-12].max() for x in table["false_positive_rate"]]
+    assert table["model"].to_numpy() == pytest.approx(expected)
+
+
+def test_precision_is_that_where_the_recall_is_first_reached():
+    positive, score = rows(300)
     precision, recall, _ = reference.precision_recall_curve(positive, score)
-    expected = dict(zip(recall.round(9), precision, strict=True))
-    assert len(table) <= MOST_POINTS
-    assert table["recall"].is_monotonic_increasing
-    found = dict(zip(table["recall"].round(9), table["precision"], strict=True))
-    # The first of several points of one recall is the one with the highest precision.
-    assert all(value <= expected[key] + 1e-9 for key, value in found.items())
+    table = pr_points({"model": (positive, score)})
+    # scikit-learn goes from full recall down and ends with a point of its own, (0, 1).
+    precision, recall = precision[-2::-1], recall[-2::-1]
+    expected = [precision[np.argmax(recall >= x - 1e-12)] for x in table["recall"]]
+    assert len(table) == MOST_POINTS
+    assert table["model"].to_numpy() == pytest.approx(expected)
 
 
 def test_curves_without_both_kinds_of_rows_are_left_out():
     positive, score = rows(50)
-    assert roc_points({"none": (np.zeros(50, bool), score)}).empty
     both = {"none": (np.zeros(50, bool), score), "some": (positive, score)}
-    assert set(pr_points(both)["curve"]) == {"some"}
+    assert list(roc_points({"none": both["none"]}).columns) == ["false_positive_rate"]
+    assert list(pr_points(both).columns) == ["recall", "some"]
+
+
+def test_a_class_that_is_called_like_the_grid_keeps_its_curve():
+    positive, score = rows(50)
+    assert list(pr_points({"recall": (positive, score)})) == ["recall", "recall (class)"]
 
 
 def test_calibration_points_equal_scikit_learn():
@@ -85,7 +99,7 @@ def test_confusion_points_count_every_row_once(pairs):
 def test_score_points_count_every_row_once():
     positive, score = rows(500)
     table = score_points(score, {"no": ~positive, "yes": positive})
-    sums = table.groupby("group")["rows"].sum()
+    sums = table.drop(columns="score").sum()
     assert sums.to_dict() == {"no": (~positive).sum(), "yes": positive.sum()}
 
 

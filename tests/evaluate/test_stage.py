@@ -115,10 +115,7 @@ def test_every_picture_has_its_points(evaluated):
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size > 5_000
     for path in folder.glob("*.csv"):
-        table = pd.read_csv(path)
-        assert len(table)
-        curves = table.groupby("curve") if "curve" in table else [("", table)]
-        assert all(len(part) <= MOST_POINTS + 1 for _, part in curves)
+        assert 1 <= len(pd.read_csv(path)) <= MOST_POINTS
 
 
 def test_the_journal_tells_metrics_verdict_and_files(evaluated):
@@ -291,8 +288,8 @@ def test_the_champion_is_asked_about_the_same_rows(with_champion, capsys):
     assert "auc.gain_over_champion" in {check.name for check in verdict.checks}
     assert verdict.verdict == "VALIDATED"
     assert "v1" in capsys.readouterr().out
-    curves = set(pd.read_csv(with_champion.artifacts.evaluation_plots.path / "roc.csv")["curve"])
-    assert curves == {"model", "champion", "linear"}
+    curves = pd.read_csv(with_champion.artifacts.evaluation_plots.path / "roc.csv").columns
+    assert list(curves) == ["false_positive_rate", "champion", "linear", "model"]
 
 
 def test_a_model_that_is_worse_than_the_champion_is_refused(with_champion, tmp_path):

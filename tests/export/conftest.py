@@ -9,42 +9,25 @@ import pytest
 
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.runtime import quiet_tensorflow
-from pipeline.export.config import ExportConfig, ExportStageConfig
-from pipeline.export.stage import run
-from tests.core.feature_examples import everything, rows
-from tests.exported import context, put_registered, put_trained
 
 quiet_tensorflow()
 
-CONFIG = ExportStageConfig(
-    export=ExportConfig(parity_rows=50, tolerance=1e-5, warmup_rows=8, keep_versions=1)
-)
+from tests.exported import exported_project, registered_project  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def registered_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained model, registered as version 1 and champion of `shop`."""
-    root = tmp_path_factory.mktemp("registered")
-    put_registered(put_trained(root, everything, rows(200)), "shop", 1, "champion")
-    return root
-
-
-@pytest.fixture(scope="session")
-def exported_once(registered_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
-    """The same, exported; only to look at."""
-    root = tmp_path_factory.mktemp("exported") / "project"
-    shutil.copytree(registered_once, root)
-    run(CONFIG, Artifacts(root), context(root))
-    return Artifacts(root)
+def exported_once() -> Artifacts:
+    """An exported project, only to look at."""
+    return exported_project()
 
 
 @pytest.fixture
-def registered(registered_once: Path, tmp_path: Path) -> Artifacts:
-    """A copy to work with."""
-    return Artifacts(shutil.copytree(registered_once, tmp_path / "project"))
+def registered(tmp_path: Path) -> Artifacts:
+    """A project up to its registered model, to work with."""
+    return Artifacts(shutil.copytree(registered_project().root, tmp_path / "project"))
 
 
 @pytest.fixture
-def exported(exported_once: Artifacts, tmp_path: Path) -> Artifacts:
-    """A copy to work with."""
-    return Artifacts(shutil.copytree(exported_once.root, tmp_path / "project"))
+def exported(tmp_path: Path) -> Artifacts:
+    """An exported project, to work with."""
+    return Artifacts(shutil.copytree(exported_project().root, tmp_path / "project"))

@@ -20,8 +20,7 @@ from pipeline.core.serving_config import read_serving_config
 from pipeline.core.session import SavedModelSession
 from pipeline.export.stage import run
 from tests.core.feature_examples import everything, rows
-from tests.export.conftest import CONFIG
-from tests.exported import context, put_registered
+from tests.exported import CONFIG, context, put_registered
 
 
 def set_hash(project: Artifacts, model_hash: str) -> None:
@@ -109,7 +108,7 @@ def test_a_refused_export_publishes_nothing(registered: Artifacts) -> None:
     weights = [np.full_like(weight, np.nan) for weight in model.core.get_weights()]
     model.core.set_weights(weights)
     model.save(registered.model)
-    with pytest.raises(PipelineError, match="50 of 50 rows .* the largest is nan"):
+    with pytest.raises(PipelineError, match=r"50 of 50 rows .*the largest is nan"):
         run(CONFIG, registered, context(registered.root))
     assert list((registered.serving / "shop").iterdir()) == []
     assert not registered.serving_config.exists()

@@ -187,7 +187,8 @@ def test_class_weights_move_answers_to_the_heavy_class(tmp_path: Path) -> None:
     shares = []
     for name, choice in (("plain", "none"), ("heavy", {"no": 1.0, "yes": 20.0})):
         artifacts = processed(tmp_path / name, "binary")
-        train(artifacts, "linear", train__class_weights=choice)
+        rate = {"train__optimizer__learning_rate": 0.05}
+        train(artifacts, "linear", train__class_weights=choice, **rate)
         rows, features = artifacts.split("test").read(), artifacts.features.read()
         shares.append(predict(load_model(artifacts.model), rows, features)[:, 1].mean())
     assert shares[1] > shares[0] + 0.1
