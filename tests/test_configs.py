@@ -160,3 +160,11 @@ def agreeing(kind: Any, values: Any, where: str) -> Iterator[str]:
 def required(default: Any) -> bool:
     """Whether pydantic's `Field(...)` stands for no default."""
     return hasattr(default, "is_required") and bool(default.is_required())
+
+
+def test_the_page_of_dvc_plots_needs_no_network():
+    page = (ROOT / ".dvc/plots.html").read_text(encoding="utf-8")
+    assert page.count("{plot_divs}") == 1
+    assert "{scripts}" not in page, "DVC would put the addresses of a CDN there"
+    assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "html_template = plots.html" in (ROOT / ".dvc/config").read_text(encoding="utf-8")

@@ -311,7 +311,7 @@ def test_damaged_params_are_told_by_a_stage_and_mended_by_run(copy: Project) -> 
     (copy.root / "params.yaml").write_text("train: [1, 2\n")
     done = copy.run("pipeline", "stage", "train")
     assert done.returncode == 2
-    assert "params.yaml is damaged" in done.stderr
+    assert "params.yaml, line 2" in done.stderr
     mended = copy.run("pipeline", *RUN)
     assert mended.returncode == 0, mended.stderr
     assert stages_that_ran(mended.stdout) in (["compose"], [])

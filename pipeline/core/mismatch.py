@@ -8,16 +8,13 @@ there, and what was expected.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from pipeline.core.errors import ConfigError, nearest
-
-Node = Mapping[str, Any]
-"""A node of a JSON schema."""
+from pipeline.core.schema_words import NAMES_LISTED, Node, SchemaWords, choices, word
 
 _UNKNOWN = frozenset({"unexpected_keyword_argument", "extra_forbidden"})
 _MISSING = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
@@ -27,7 +24,6 @@ _KEY = "[key]"
 """Last part of pydantic's path where the name of a key is wrong rather than its value."""
 _OWN_WORDS = frozenset({"value_error", "assertion_error"})
 _SHOWN_CHARACTERS = 200
-_NAMES_LISTED = 40
 _OTHERS_LISTED = 4
 
 
@@ -107,19 +103,19 @@ def _unknown(finding: _Finding, places: _Schema) -> tuple[str, str, str]:
     siblings = sorted(places.names(finding.owner))
     leaf = finding.key.rsplit(".", 1)[-1]
     near = nearest(leaf, siblings)
-    expected = "one of " + ", ".join(siblings) if len(siblings) <= _NAMES_LISTED else ""
+    expected = "one of " + ", ".join(siblings) if len(siblings) <= NAMES_LISTED else ""
     remedy = f"did you mean {' or '.join(near)}?" if near else "remove it"
     return f"unknown config key '{finding.key}'", expected, remedy
 
 
 def _remedy(finding: _Finding) -> str:
-    choices = [str(choice) for choice in _choices(finding.node)]
-    near = nearest(str(finding.value), choices)
+    known = [str(choice) for choice in choices(finding.node)]
+    near = nearest(str(finding.value), known)
     if near:
         return f"did you mean {finding.key}={near[0]}?"
     if (
         isinstance(finding.value, str)
-        and "number" in _word(finding.node)
+        and "number" in word(finding.node)
         and _numeric(finding.value)
     ):
         return f"write the number without quotes: {finding.key}={finding.value}"
@@ -136,32 +132,21 @@ def _numeric(text: str) -> bool:
     return True
 
 
-def _choices(node: Node) -> tuple[Any, ...]:
-    if "anyOf" in node:
-        return tuple(choice for branch in node["anyOf"] for choice in _choices(branch))
-    if "enum" in node:
-        return tuple(node["enum"])
-    return (node["const"],) if "const" in node else ()
-
-
-class _Schema:
+class _Schema(SchemaWords):
     """A JSON schema that can be walked along pydantic's error paths."""
-
-    def __init__(self, root: Node) -> None:
-        self._root = root
 
     def find(self, detail: ErrorDetails, key: str) -> _Finding:
         """Places what pydantic found: union tags leave the path, the schema there is looked up."""
         parts: list[str] = [key] if key else []
         owner: Node = {}
-        node = self._resolve(self._root)
+        node = self.resolve(self._root)
         named = detail["loc"][-1:] == (_KEY,)
         for part in detail["loc"][: -1 if named else None]:
             child, is_key = self._step(node, part)
             if is_key:
                 owner = self._holder(node, part)
                 parts.append(str(part))
-            node = self._resolve(child)
+            node = self.resolve(child)
         value = detail["input"]
         if detail["type"] in {_UNTAGGED, _MISTAGGED}:
             tag = str(detail["ctx"]["discriminator"]).strip("'")
@@ -178,58 +163,10 @@ class _Schema:
             words=detail["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
         )
 
-    def names(self, node: Node) -> Iterator[str]:
-        """The keys that the mapping `node` may have."""
-        yield from self._resolve(node).get("properties", {})
-
-    def describe(self, node: Node, *, brief: bool = False) -> str:
-        """What `node` accepts, in words; empty where the schema does not say.
-
-        Args:
-            node: A node of the schema.
-            brief: Whether keys of a mapping are left out.
-        """
-        node = self._resolve(node)
-        if "discriminator" in node:
-            tags = ", ".join(sorted(node["discriminator"]["mapping"]))
-            return f"a mapping whose '{node['discriminator']['propertyName']}' is one of {tags}"
-        if "anyOf" in node:
-            return " or ".join(self.describe(branch, brief=brief) for branch in node["anyOf"])
-        if _choices(node):
-            choices = [str(choice) for choice in _choices(node)]
-            return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
-        if node.get("type") == "array":
-            return self._describe_list(node)
-        if node.get("type") == "object":
-            return self._describe_mapping(node, brief=brief)
-        return _word(node) + _range(node)
-
-    def _describe_list(self, node: Node) -> str:
-        if "prefixItems" in node:
-            items = ", ".join(self.describe(item, brief=True) for item in node["prefixItems"])
-            return f"a list [{items}]"
-        least = node.get("minItems", 0)
-        count = f" with at least {least} entries" if least > 1 else " that is not empty"
-        what = self.describe(node.get("items", {}), brief=True)
-        return "a list" + (count if least else "") + (f", each {what}" if what else "")
-
-    def _describe_mapping(self, node: Node, *, brief: bool) -> str:
-        if isinstance(node.get("additionalProperties"), Mapping):
-            return f"names, each with {self.describe(node['additionalProperties'], brief=True)}"
-        names = list(node.get("properties", {}))
-        if brief or not names or len(names) > _NAMES_LISTED:
-            return "a mapping"
-        return "a mapping with the keys " + ", ".join(names)
-
-    def _resolve(self, node: Node) -> Node:
-        while "$ref" in node:
-            node = self._root["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        return node
-
     def _union(self, node: Node) -> Node:
         """Looks through `X | None`, which adds nothing to pydantic's paths."""
         while "anyOf" in node:
-            branches = [self._resolve(branch) for branch in node["anyOf"]]
+            branches = [self.resolve(branch) for branch in node["anyOf"]]
             solid = [branch for branch in branches if branch.get("type") != "null"]
             if len(solid) != 1:
                 return node
@@ -249,7 +186,7 @@ class _Schema:
     def _member(self, union: Node, tag: str) -> Node:
         """The member of a union that pydantic's `tag` means: a class, a container, or a scalar."""
         container = {"dict": "object", "list": "array", "tupl": "array"}.get(tag[:4])
-        for branch in map(self._resolve, union["anyOf"]):
+        for branch in map(self.resolve, union["anyOf"]):
             if branch.get("title") == tag or (container and branch.get("type") == container):
                 return branch
         return union
@@ -265,38 +202,3 @@ class _Schema:
     def _holder(self, node: Node, part: str | int) -> Node:
         node = self._union(node)
         return node if isinstance(part, str) else {}
-
-
-def _word(node: Node) -> str:
-    kind = node.get("type")
-    if kind == "string" and node.get("pattern"):
-        return f"text that matches {node['pattern']}"
-    if kind == "string" and node.get("minLength"):
-        return "text that is not empty"
-    words = {
-        "integer": "a whole number",
-        "number": "a number",
-        "string": "text",
-        "boolean": "true or false",
-        "null": "null",
-    }
-    return words.get(str(kind), "")
-
-
-def _range(node: Node) -> str:
-    low, above = node.get("minimum"), node.get("exclusiveMinimum")
-    high, below = node.get("maximum"), node.get("exclusiveMaximum")
-    if low is not None and high is not None:
-        return f" from {low:g} to {high:g}"
-    parts = [
-        f"{word} {bound:g}"
-        for word, bound in (
-            ("of at least", low),
-            ("above", above),
-            ("of at most", high),
-            ("below", below),
-        )
-        if bound is not None
-    ]
-    step = [f"a multiple of {node['multipleOf']:g}"] if "multipleOf" in node else []
-    return "".join(f" {part}" for part in [" and ".join([*parts, *step])] if part)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -59,14 +60,12 @@ class Evidence:
     slices: tuple[tuple[Slice, Estimates], ...]
     costs: Mapping[str, float]
     champion_version: int | None = None
-    gains: Mapping[str, Estimates] = field(init=False)
-    """Improvement of the model over each other model; positive is better."""
 
-    def __post_init__(self) -> None:
-        """Works out the gains."""
-        others = {name: other for name, other in self.test.items() if name != MODEL}
-        gains = {name: self.test[MODEL].gain_over(other) for name, other in others.items()}
-        object.__setattr__(self, "gains", gains)
+    @cached_property
+    def gains(self) -> dict[str, Estimates]:
+        """Improvement of the model over each other model; positive is better."""
+        model = self.test[MODEL]
+        return {name: model.gain_over(self.test[name]) for name in self.test if name != MODEL}
 
 
 def gather(

@@ -118,8 +118,8 @@ def _gains(
         (TRIVIAL, threshold.gain_over_trivial, "baseline", " baseline"),
     )
     for rival, least, kind, which in rivals:
-        if least is not None and name in evidence.gains.get(rival, _NOTHING).values:
-            gains = evidence.gains[rival]
+        gains = evidence.gains.get(rival)
+        if least is not None and gains is not None and name in gains.values:
             what = f"{name}: the gain over the {rival}{which}"
             figure = _Figure(what, gains.values[name], gains.interval(name))
             judged = figure.end(highest=benefit)
@@ -180,6 +180,3 @@ def _finding(key: str, kind: Kind, figure: _Figure, judged: float | None, bound:
     )
     limit = f"{'at least' if least else 'at most'} {bound:.6g}"
     return _Finding(check, f"{figure}; {key} asks for {limit}")
-
-
-_NOTHING = Estimates({}, {}, confidence=0.5)

@@ -125,10 +125,10 @@ def _recorded(
         )
 
     def ended(work: Callable[[], None]) -> None:
-        save("running", 1)
-        journal.start()
-        say(f"[{stage.name}] {stage.does}")
         try:
+            save("running", 1)
+            journal.start()
+            say(f"[{stage.name}] {stage.does}")
             work()
         except KeyboardInterrupt:
             save("interrupted", EXIT_INTERRUPTED, "interrupted; a rerun resumes")

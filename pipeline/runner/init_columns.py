@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,76 +15,18 @@ from pipeline.core.table import MISSING_WORDS, convert
 from pipeline.preprocess.config import ColumnConfig
 from pipeline.preprocess.raw import typed_values
 from pipeline.runner.init_dates import ISO, date_format, day_and_month_swapped, parsed
-
-Kind = Literal["numeric", "categorical", "boolean", "datetime", "id"]
+from pipeline.runner.init_guess import MANY_WORDS, Guess, left_out, word_options
+from pipeline.runner.init_numbers import FEW_CODES, guess_numbers
 
 _FEW_ROWS = 20
 """Below this, "different in each row" says nothing."""
 _UNIQUE = 0.95
-_FEW_CODES, _ROWS_PER_CODE = 10, 10
-_MANY_WORDS = 1000
-_ONE_HOT_WORDS = 6
-_SMALL_TABLE, _USUAL_MIN_COUNT = 1000, 5
-_LONG_TAIL_SKEW = 3.0
 _STRAY_WORDS, _STRAY_FRACTION = 5, 0.4
 _SENTENCE_WORDS = 5
 _SHOWN_MISSING = 0.01
 _COMPACT = "%Y%m%d"
 
-_TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_ID_NAME = re.compile("id|uuid|guid|key|index|row|rownum|nr|unnamed")
-_CODE_NAME = re.compile(
-    "code|cd|type|kind|id|key|zip|plz|postcode|postal|class|category|cat|group|grp|region|area"
-    "|district|store|branch|shop|city|country|state|status|segment|cluster|channel|product|model"
-    "|brand|make|gender|sex|race|month|weekday|hour|flag|sku|dept|department|sector|zone|line|gate"
-    "|batch|carrier|airline|agent|vendor|supplier|customer|user|device"
-)
-_MEASURE_NAME = re.compile(
-    "counts?|num|qty|quantity|amount|total|ages?|years?|days|hours|minutes|seconds|size|score"
-    "|price|cost|rate|sum|length|width|height|weight|distance|duration|income|salary|balance"
-    "|mean|avg|average|min|max|pct|percent|ratio|temp|temperature"
-)
 _SIGNED_NUMBER = re.compile(r"[\s$€£¥]*[-+]?\d[\d.,' ]*\s*(%|[^\W\d_]{1,3}|[$€£¥])?")
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What a column is taken for.
-
-    Attributes:
-        kind: None for a column that is left out.
-        options: Keys beside `kind`, where they differ from the defaults.
-        note: Why, for the comment beside it.
-        warning: What a person should know; empty where all is plain.
-        as_text: Whether the source must be told to read it as text.
-        stray_words: Words that stand for a missing number here.
-        moments: Parsed dates by row, for a datetime.
-        suspicion: Why it is left out although it could be a feature; empty where it is not.
-    """
-
-    kind: Kind | None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
-    warning: str = ""
-    as_text: bool = False
-    stray_words: tuple[str, ...] = ()
-    moments: pd.Series[Any] | None = None
-    suspicion: str = ""
-
-    @property
-    def taken(self) -> bool:
-        """Whether the column takes part."""
-        return self.kind is not None and not self.suspicion
-
-    @property
-    def keys(self) -> dict[str, Any]:
-        """Its config."""
-        return {"kind": self.kind, **self.options}
-
-
-def left_out(reason: str) -> Guess:
-    """A column that is no feature and nothing to keep."""
-    return Guess(None, note=reason, warning=f"left out: {reason}")
 
 
 def guess_column(
@@ -175,7 +116,7 @@ def _typed(name: str, values: pd.Series[Any], present: pd.Series[Any], distinct:
         return _text(name, present, distinct, numbers, stray)
     if present.str.fullmatch(r"\d{8}").all() and date_format(_sample(present)) == _COMPACT:
         return _dates(present, _COMPACT)
-    return _numbers(name, pd.Series(numbers[np.isfinite(numbers)]), distinct)
+    return guess_numbers(name, pd.Series(numbers[np.isfinite(numbers)]), distinct)
 
 
 def _sample(present: pd.Series[Any]) -> list[str]:
@@ -190,43 +131,6 @@ def _truths(present: pd.Series[Any]) -> bool:
     }
 
 
-def _named(name: str, words: re.Pattern[str]) -> bool:
-    """Whether one of the words in a name (user_id, userId) is one of `words`."""
-    return any(words.fullmatch(token.lower()) for token in _TOKEN.findall(name))
-
-
-def _numbers(name: str, numbers: pd.Series[Any], distinct: int) -> Guess:
-    spread = f"{numbers.min():g} to {numbers.max():g}"
-    whole = bool((numbers % 1 == 0).all())
-    if whole and _numbered(name, numbers, distinct):
-        note = "a number of its own in each row"
-        return Guess("id", note=note, warning=f"kept as an id, no feature: {note}")
-    if whole and _codes(name, numbers, distinct):
-        note = f"{distinct} whole numbers, taken as codes; numeric if they count or measure"
-        return Guess("categorical", _word_options(numbers), note)
-    skew: Any = numbers.skew()
-    if numbers.ge(0).all() and skew > _LONG_TAIL_SKEW:
-        return Guess("numeric", {"log": True}, f"{spread}, a long tail")
-    return Guess("numeric", note=spread)
-
-
-def _numbered(name: str, numbers: pd.Series[Any], distinct: int) -> bool:
-    """Whether these whole numbers only number the rows."""
-    if distinct < len(numbers) or distinct < _FEW_ROWS:
-        return False
-    consecutive = numbers.max() - numbers.min() == distinct - 1
-    return bool(consecutive or _named(name, _ID_NAME))
-
-
-def _codes(name: str, numbers: pd.Series[Any], distinct: int) -> bool:
-    """Whether these whole numbers are names of things rather than amounts."""
-    if _named(name, _MEASURE_NAME):
-        return False
-    if _named(name, _CODE_NAME):
-        return distinct <= len(numbers) / 2
-    return distinct <= _FEW_CODES and len(numbers) >= _ROWS_PER_CODE * distinct
-
-
 def _text(
     name: str, present: pd.Series[Any], distinct: int, numbers: Any, stray: tuple[str, ...]
 ) -> Guess:
@@ -235,8 +139,8 @@ def _text(
         return _dates(present, pattern)
     found = pd.Series(numbers[np.isfinite(numbers)])
     rare = len(found) >= (1 - _STRAY_FRACTION) * len(present)
-    if len(stray) <= _STRAY_WORDS and rare and found.nunique() > _FEW_CODES:
-        guess = _numbers(name, found, found.nunique())
+    if len(stray) <= _STRAY_WORDS and rare and found.nunique() > FEW_CODES:
+        guess = guess_numbers(name, found, found.nunique())
         listed = ", ".join(repr(word) for word in stray)
         warning = guess.warning or f"{listed} counts as missing"
         return replace(guess, warning=warning, stray_words=stray)
@@ -262,22 +166,10 @@ def _signs(present: pd.Series[Any]) -> str:
 
 
 def _words(present: pd.Series[Any], distinct: int, note: str) -> Guess:
-    options = _word_options(present)
-    if distinct <= _MANY_WORDS:
+    options = word_options(present)
+    if distinct <= MANY_WORDS:
         return Guess("categorical", options, note or f"{distinct} words")
     return Guess("categorical", options, f"{distinct:,} words; rare ones share buckets")
-
-
-def _word_options(present: pd.Series[Any]) -> dict[str, Any]:
-    counts = present.value_counts()
-    options: dict[str, Any] = {}
-    if len(counts) <= _ONE_HOT_WORDS:
-        options["encoding"] = "one_hot"
-    elif len(counts) > _MANY_WORDS:
-        options["hash_buckets"] = 256
-    if len(present) < _SMALL_TABLE and counts.min() < _USUAL_MIN_COUNT:
-        options["min_count"] = 2
-    return options
 
 
 def _dates(present: pd.Series[Any], pattern: str) -> Guess:

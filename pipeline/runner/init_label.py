@@ -13,7 +13,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, Column, Task
 from pipeline.core.table import convert
 from pipeline.preprocess.label import in_order
-from pipeline.runner.init_columns import Guess
+from pipeline.runner.init_guess import Guess
 
 _FEW_NUMBERS, _ROWS_PER_NUMBER = 10, 10
 _MOST_CLASSES = 500

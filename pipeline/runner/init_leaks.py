@@ -13,7 +13,7 @@ from pipeline.core.schema import build
 from pipeline.preprocess.config import ColumnConfig
 from pipeline.preprocess.leak import leak_scores
 from pipeline.preprocess.raw import typed_values
-from pipeline.runner.init_columns import Guess
+from pipeline.runner.init_guess import Guess
 from pipeline.runner.init_label import LabelGuess
 
 _VALIDATION_FRACTION = 0.2

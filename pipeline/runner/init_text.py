@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.runner.init_columns import Guess
+from pipeline.runner.init_guess import Guess
 from pipeline.runner.init_label import LabelGuess
 from pipeline.runner.init_yaml import beside, block, comment, flow, key
 

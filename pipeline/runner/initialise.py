@@ -17,7 +17,8 @@ from pipeline.core.artifacts import CONFIGS, SOURCES
 from pipeline.core.console import say
 from pipeline.core.errors import PipelineError, UsageError, nearest
 from pipeline.core.publishing import publish_file
-from pipeline.runner.init_columns import Guess, guess_column, left_out
+from pipeline.runner.init_columns import guess_column
+from pipeline.runner.init_guess import Guess, left_out
 from pipeline.runner.init_label import LabelGuess, guess_label, random_split, time_split
 from pipeline.runner.init_leaks import giveaways
 from pipeline.runner.init_source import SourceTable, read_source

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
 
+from pipeline.compose.params import read_params
 from pipeline.core.artifacts import PARAMS
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.schema import flatten
 from pipeline.core.stage import Stage
 
@@ -132,8 +132,10 @@ def _locked_params(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _params_differ(root: Path, params: Mapping[str, Any]) -> bool:
-    path = root / PARAMS
-    return not path.exists() or yaml.safe_load(path.read_text(encoding="utf-8")) != params
+    try:
+        return read_params(root) != params
+    except ConfigError:  # missing or damaged: compose writes it again
+        return True
 
 
 def _changed_files(stage: Stage, changes: Iterable[Any]) -> list[str]:

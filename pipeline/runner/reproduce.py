@@ -77,27 +77,33 @@ def _reproduce(
         else contextlib.nullcontext({})
     )
     with warm as environment:
-        code = _dvc_repro(root, {**environment, tracking.RUN_VARIABLE: identity.key})
+        dvc_code = _dvc_repro(root, {**environment, tracking.RUN_VARIABLE: identity.key})
+        code = _exit_code(root, begun, dvc_code)
         tracking.finish_run(root, identity, code == 0)
         if any(_ran_since(root, name, begun) for name in environment and heavy):
             flush_in_warm_process(environment)
-    code = _exit_code(root, begun, code)
     print_summary(root, plans, time.monotonic() - started, begun)
     return code
 
 
 def _dvc_repro(root: Path, environment: Mapping[str, str]) -> int:
-    """Runs `dvc repro`; on Ctrl-C waits for it, since DVC and its stage get the signal too."""
+    """Runs `dvc repro`; on Ctrl-C waits for it, since DVC and its stage get the signal too.
+
+    Returns:
+        DVC's exit code, or EXIT_INTERRUPTED after a Ctrl-C.
+    """
+    interrupted = False
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "--quiet"],
         cwd=root,
         env={**dvc_environment(), **environment},
     )
-    while True:
+    while process.returncode is None:
         try:
-            return process.wait()
+            process.wait()
         except KeyboardInterrupt:
-            continue
+            interrupted = True
+    return EXIT_INTERRUPTED if interrupted and process.returncode else process.returncode
 
 
 def _ran_since(root: Path, stage: str, begun: float) -> bool:
@@ -108,14 +114,12 @@ def _ran_since(root: Path, stage: str, begun: float) -> bool:
 
 def _exit_code(root: Path, begun: float, dvc_code: int) -> int:
     """DVC knows only "failed"; the stage that ended the run knows why."""
-    if dvc_code == 0:
-        return 0
+    if dvc_code in {0, EXIT_INTERRUPTED}:
+        return dvc_code
     codes = []
     for stage in STAGES:
         with contextlib.suppress(PipelineError):
             state = stage_state(root, stage.name).read()
             if state.started_at >= begun and state.exit_code:
                 codes.append(state.exit_code)
-    if codes:
-        return codes[0]
-    return EXIT_INTERRUPTED if dvc_code in {130, 255, -2} else 1
+    return codes[0] if codes else 1

@@ -38,7 +38,8 @@ def print_summary(
         state = _state_since(root, plan.stage, begun)
         if state is not None:
             reasons = "; ".join(plan.reasons) or "DVC asked for it"
-            table.add_row(plan.stage, state.state, f"{state.seconds:.1f}", reasons)
+            ended = "killed" if state.state == "running" else state.state
+            table.add_row(plan.stage, ended, f"{state.seconds:.1f}", reasons)
             stopped = stopped or state.state != "done"
         elif stopped:
             table.add_row(plan.stage, "not reached", "", "")

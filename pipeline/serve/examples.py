@@ -128,7 +128,7 @@ def _class_tensors(signature: Signature) -> dict[str, str]:
     if len(signature.outputs) not in {1, 2}:
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if _INPUTS not in signature.inputs:
-        raise invalid(f"No classification inputs found in Signature: {signature}")
+        raise invalid(f"No classification inputs found in SignatureDef: {signature.proto}")
     found = {key: signature.outputs[key] for key in (_CLASSES, _SCORES) if key in signature.outputs}
     if not found:
         raise invalid(
@@ -144,9 +144,9 @@ def _value_tensor(signature: Signature) -> str:
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if _INPUTS not in signature.inputs:
-        raise invalid(f"No regression inputs found in Signature: {signature}")
+        raise invalid(f"No regression inputs found in SignatureDef: {signature.proto}")
     if _OUTPUTS not in signature.outputs:
-        raise invalid(f"No regression outputs found in Signature: {signature}")
+        raise invalid(f"No regression outputs found in SignatureDef: {signature.proto}")
     return signature.outputs[_OUTPUTS]
 
 

@@ -25,7 +25,7 @@ def binary_rows(seed: int, rows: int, levels: int):
     return labels, np.stack([1 - positive, positive], axis=1), weights
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 80), st.sampled_from([2, 7, 10**6]))
 def test_binary_metrics_equal_scikit_learn_with_weights(seed, rows, levels):
     labels, scores, weights = binary_rows(seed, rows, levels)
@@ -59,7 +59,7 @@ def calibration_error(hits, score, weights):
     return error
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(3, 60), st.integers(3, 6))
 def test_multiclass_metrics_equal_scikit_learn_with_weights(seed, rows, classes):
     draw = np.random.default_rng(seed)
@@ -87,7 +87,7 @@ def test_multiclass_metrics_equal_scikit_learn_with_weights(seed, rows, classes)
     assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(3, 60), st.sampled_from([0.0, 1e6]))
 def test_regression_metrics_equal_scikit_learn_with_weights(seed, rows, level):
     draw = np.random.default_rng(seed)
@@ -107,7 +107,7 @@ def test_regression_metrics_equal_scikit_learn_with_weights(seed, rows, level):
     assert got == pytest.approx(expected, rel=1e-7, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(["binary", "multiclass", "regression"]),
     st.integers(0, 10**6),

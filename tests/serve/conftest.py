@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.artifacts import Artifacts
 from pipeline.core.runtime import quiet_tensorflow
 from pipeline.serve.models import Model
 from pipeline.serve.running import Running, running
@@ -25,11 +26,18 @@ def version_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def exported_once() -> Artifacts:
+    """A project with the exported model `shop`; only to look at."""
+    return exported_project()
+
+
+@pytest.fixture(scope="session")
 def server(version_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server process with the model `half`: versions 1 (champion) and 2 (challenger)."""
     path = tmp_path_factory.mktemp("config") / "models.config"
     labels = {"champion": 1, "challenger": 2}
-    model = Model("half", version_folders, specific=frozenset({1, 2}), labels=labels)
-    path.write_text(config_text(model), encoding="utf-8")
+    half = Model("half", version_folders, specific=frozenset({1, 2}), labels=labels)
+    shop = Model("shop", exported_once.serving / "shop", labels={"champion": 1})
+    path.write_text(config_text(half, shop), encoding="utf-8")
     with running(path, ["--file_system_poll_wait_seconds=0.2"]) as process:
         yield process

@@ -21,24 +21,10 @@ from pipeline.core.model import load_model, predict
 from pipeline.serve.client import predict_frame, predict_local, server_columns
 from pipeline.serve.command import predict_command
 from pipeline.serve.retry import Patience
-from pipeline.serve.running import Running, running
+from pipeline.serve.running import Running
 from tests.core.feature_examples import everything, rows
-from tests.exported import exported_project
 
 QUICK = Patience(timeout_seconds=20, retries=2, pause_seconds=0.01)
-
-
-@pytest.fixture(scope="session")
-def exported_once() -> Artifacts:
-    """A project with the exported model `shop`; only to look at."""
-    return exported_project()
-
-
-@pytest.fixture(scope="session")
-def shop(exported_once: Artifacts) -> Iterator[Running]:
-    """A server process on the exported model `shop`, every kind of column."""
-    with running(exported_once.serving_config) as process:
-        yield process
 
 
 def odd(frame: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +41,7 @@ def odd(frame: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.mark.parametrize("road", ["http", "grpc", "local"])
 def test_an_odd_table_is_answered_alike_on_every_road(
-    shop: Running, exported_once: Artifacts, road: str
+    server: Running, exported_once: Artifacts, road: str
 ) -> None:
     frame = rows(300, seed=1)
     table = odd(frame)
@@ -63,7 +49,7 @@ def test_an_odd_table_is_answered_alike_on_every_road(
         folder = exported_once.serving / "shop" / "1"
         answers = predict_local(folder, table, columns=everything.columns, batch_rows=128)
     else:
-        url = shop.rest_url if road == "http" else shop.grpc_url
+        url = server.rest_url if road == "http" else server.grpc_url
         answers = predict_frame(
             url, "shop", table, columns=everything.columns, batch_rows=128, patience=QUICK
         )
@@ -76,16 +62,16 @@ def test_an_odd_table_is_answered_alike_on_every_road(
     assert answers.index.tolist() == list(range(100, 400))
 
 
-def test_labels_and_versions(shop: Running) -> None:
+def test_labels_and_versions(server: Running) -> None:
     frame = rows(2)
-    for url in (shop.rest_url, shop.grpc_url):
+    for url in (server.rest_url, server.grpc_url):
         for choice in ({"label": "champion"}, {"version": 1}):
             answers = predict_frame(url, "shop", frame, patience=QUICK, **choice)
             assert answers["version"].tolist() == [1, 1]
         with pytest.raises(PipelineError, match="Unrecognized servable version label: gold"):
             predict_frame(url, "shop", frame, label="gold", patience=QUICK)
     with pytest.raises(UsageError, match="both a version and a label"):
-        predict_frame(shop.rest_url, "shop", frame, version=1, label="champion")
+        predict_frame(server.rest_url, "shop", frame, version=1, label="champion")
 
 
 def test_any_model_of_one_value_a_row(server: Running) -> None:
@@ -101,14 +87,14 @@ def test_any_model_of_one_value_a_row(server: Running) -> None:
         assert "serving_default" in caught.value.expected
 
 
-def test_the_columns_that_a_server_takes(shop: Running) -> None:
-    found = server_columns(shop.rest_url, "shop", columns=everything.columns)
+def test_the_columns_that_a_server_takes(server: Running) -> None:
+    found = server_columns(server.rest_url, "shop", columns=everything.columns)
     assert sorted(found, key=str) == sorted(everything.columns, key=str)
 
 
-def test_what_the_server_refuses_is_told_in_its_words(shop: Running) -> None:
+def test_what_the_server_refuses_is_told_in_its_words(server: Running) -> None:
     frame = rows(2)
-    for url in (shop.rest_url, shop.grpc_url):
+    for url in (server.rest_url, server.grpc_url):
         with pytest.raises(PipelineError, match=r"Servable not found for request: Latest\(nope\)"):
             predict_frame(url, "nope", frame, patience=QUICK)
         with pytest.raises(DataError, match="the table has no column 'size'") as caught:
@@ -169,13 +155,13 @@ def test_wrong_addresses(url: str) -> None:
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
 @pytest.mark.parametrize("road", ["http", "local"])
 def test_the_command_from_file_to_file(
-    shop: Running, exported_once: Artifacts, tmp_path: Path, ending: str, road: str
+    server: Running, exported_once: Artifacts, tmp_path: Path, ending: str, road: str
 ) -> None:
     frame = rows(40, seed=2).map(lambda v: v.replace("\0", "") if isinstance(v, str) else v)
     source, target = tmp_path / f"in.{ending}", tmp_path / f"out.{ending}"
     write, read = FORMATS[ending]
     write(frame, source)
-    url = shop.rest_url if road == "http" else None
+    url = server.rest_url if road == "http" else None
     assert predict_command(exported_once, str(source), url=url, output=str(target)) == 0
     written = read(target)
     expected = predict(load_model(exported_once.model), frame, everything)
@@ -258,16 +244,16 @@ def test_which_model(exported_once: Artifacts, tmp_path: Path) -> None:
         predict_command(exported_once, str(source), model="other")
 
 
-def test_the_exported_model_behind_plain_http(shop: Running) -> None:
+def test_the_exported_model_behind_plain_http(server: Running) -> None:
     """What README and docs show: one row by hand."""
     row = {
         c.name: {"float64": 1.0, "string": "", "bool": True}[c.dtype] for c in everything.columns
     }
-    url = f"{shop.rest_url}/v1/models/shop/labels/champion:predict"
+    url = f"{server.rest_url}/v1/models/shop/labels/champion:predict"
     (answer,) = requests.post(url, json={"instances": [row]}, timeout=30).json()["predictions"]
     assert set(answer) == {"classes", "predicted", "scores", "version"}
     assert sum(answer["scores"]) == pytest.approx(1, abs=1e-6)
     examples = {"signature_name": "classify", "examples": [{"size": 1.0, "flag": 1}]}
-    url = f"{shop.rest_url}/v1/models/shop:classify"
+    url = f"{server.rest_url}/v1/models/shop:classify"
     (pairs,) = requests.post(url, json=examples, timeout=30).json()["results"]
     assert [label for label, _ in pairs] == ["a", "b", "c"]
