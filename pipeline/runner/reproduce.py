@@ -12,11 +12,11 @@ from typing import Any
 
 from pipeline.compose.compose import compose, validate
 from pipeline.compose.overrides import record_overrides
-from pipeline.compose.stage import write_params
+from pipeline.compose.params import read_params, write_params
 from pipeline.core import tracking
-from pipeline.core.artifacts import STATE
+from pipeline.core.artifacts import PARAMS, STATE
 from pipeline.core.console import say
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.publishing import exclusive
 from pipeline.runner.execute import EXIT_INTERRUPTED, stage_state
 from pipeline.runner.plan import StagePlan, Status, dvc_environment, make_plan
@@ -53,6 +53,7 @@ def run(root: Path, overrides: Sequence[str]) -> int:
     """
     started = time.monotonic()
     with exclusive(root / STATE / "locks" / "run.lock", "this project's pipeline"):
+        _drop_damaged_params(root)
         params, plans = plan_run(root, overrides)
         record_overrides(root, overrides)
         write_params(root, params, overrides)
@@ -60,6 +61,15 @@ def run(root: Path, overrides: Sequence[str]) -> int:
             print_summary(root, plans, time.monotonic() - started)
             return 0
         return _reproduce(root, params, plans, started)
+
+
+def _drop_damaged_params(root: Path) -> None:
+    """Removes a params.yaml that is no YAML: DVC refuses to start on one, and `compose` writes it."""
+    try:
+        read_params(root)
+    except ConfigError as error:
+        say(error.came)
+        (root / PARAMS).unlink(missing_ok=True)
 
 
 def _reproduce(

@@ -13,7 +13,7 @@ from pipeline.core.runtime import quiet_tensorflow
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the server until a signal; returns the exit code."""
     from pipeline.serve.flags import parse_flags
-    from pipeline.serve.ports import reserve
+    from pipeline.serve.ports import check_ports
 
     try:
         options = parse_flags(sys.argv[1:] if arguments is None else arguments)
@@ -22,9 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{package}: {importlib.metadata.version(package)}")
             return 0
         # Before TensorFlow is imported: a wrong port should cost no time.
-        for port in (options.rest_port, options.grpc_port):
-            if reserved := reserve(options.host, port):
-                reserved.close()
+        check_ports(options.host, options.rest_port, options.grpc_port)
         quiet_tensorflow()
         from pipeline.serve.run import serve_until_signalled
 

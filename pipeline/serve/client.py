@@ -21,6 +21,7 @@ import pandas as pd
 from pipeline.core.console import progress
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.features import Column
+from pipeline.core.runtime import quiet_tensorflow
 from pipeline.serve.exchange import (
     Array,
     SignatureFacts,
@@ -119,6 +120,7 @@ def _endpoint(
 
         return RestEndpoint(url, model, version=version, label=label, patience=patience)
     if scheme in {"grpc", "grpcs"}:
+        quiet_tensorflow()
         from pipeline.serve.client_grpc import GrpcEndpoint
 
         return GrpcEndpoint(url, model, version=version, label=label, patience=patience)
@@ -148,6 +150,7 @@ def predict_local(
         PipelineError: The folder holds no SavedModel that loads.
         DataError: A column is missing or holds values of another kind.
     """
+    quiet_tensorflow()
     from pipeline.serve.local import LocalModel
 
     with closing(LocalModel(folder)) as model:

@@ -45,6 +45,13 @@ def reserve(host: str, port: int | None) -> socket.socket | None:
     return reserved
 
 
+def check_ports(host: str, *ports: int | None) -> None:
+    """Raises what `reserve` raises where one of the ports cannot be listened on now."""
+    for port in ports:
+        if reserved := reserve(host, port):
+            reserved.close()
+
+
 def port_taken(host: str, port: int) -> BusyError:
     """Says that a port is taken, and by whom as far as the system tells."""
     return BusyError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.errors import PipelineError
+from pipeline.core.runtime import quiet_tensorflow
 from pipeline.core.stage import Context
 from pipeline.serve.config import ServeConfig, ServeStageConfig
-from pipeline.serve.model_config import read_models
 from pipeline.serve.options import Options
-from pipeline.serve.run import serve_until_signalled
+from pipeline.serve.ports import check_ports
 
 
 def run(config: ServeStageConfig, artifacts: Artifacts, context: Context) -> None:  # noqa: ARG001
@@ -33,6 +33,12 @@ def serve(config: ServeConfig, artifacts: Artifacts) -> int:
         raise PipelineError(
             "no model is exported in this project", remedy="run `pipeline run` first"
         )
+    # Before TensorFlow is imported: a wrong port should cost no time.
+    check_ports(config.host, config.rest_port, config.grpc_port)
+    quiet_tensorflow()
+    from pipeline.serve.model_config import read_models
+    from pipeline.serve.run import serve_until_signalled
+
     options = Options(
         models=read_models(path, artifacts.serving),
         model_config_file=path,

@@ -8,11 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.artifacts import Artifacts
-from pipeline.core.runtime import quiet_tensorflow
-
-quiet_tensorflow()
-
-from tests.exported import exported_project, registered_project  # noqa: E402
+from tests.exported import exported_project, registered_project
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.artifacts import Artifacts
-from pipeline.core.runtime import quiet_tensorflow
 from pipeline.serve.models import Model
 from pipeline.serve.running import Running, running
+from tests.exported import exported_project
 from tests.serve.models import config_text, write_model
-
-quiet_tensorflow()
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +30,10 @@ def exported_once() -> Artifacts:
 
 
 @pytest.fixture(scope="session")
-def server(version_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server process with the model `half`: versions 1 (champion) and 2 (challenger)."""
+def server(
+    version_folders: Path, exported_once: Artifacts, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A server process with `half`, versions 1 (champion) and 2 (challenger), and `shop`."""
     path = tmp_path_factory.mktemp("config") / "models.config"
     labels = {"champion": 1, "challenger": 2}
     half = Model("half", version_folders, specific=frozenset({1, 2}), labels=labels)
