@@ -64,7 +64,7 @@ def run(root: Path, overrides: Sequence[str]) -> int:
 
 
 def _drop_damaged_params(root: Path) -> None:
-    """Removes a params.yaml that is no YAML: DVC refuses to start on one, and `compose` writes it."""
+    """Removes a params.yaml that is no YAML: DVC refuses to start on one; `compose` writes it."""
     try:
         read_params(root)
     except ConfigError as error:
