@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A law that holds is not broken by a busy machine, so no example has a deadline.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _COPIED = (
@@ -31,7 +36,7 @@ class Project:
     root: Path
 
     def run(
-        self, *arguments: str, timeout_seconds: float = 240, **environment: str
+        self, *arguments: str, timeout_seconds: float = 600, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program of the environment in the project."""
         return subprocess.run(

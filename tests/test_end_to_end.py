@@ -17,8 +17,9 @@ import yaml
 
 from tests.conftest import Project, make_project
 
+pytestmark = pytest.mark.timeout(900)
+
 RUN = ("run", "data=penguins", "debug=smoke")
-STAGES = ["compose", "ingest", "preprocess", "train", "evaluate", "register", "export"]
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +266,20 @@ def assert_consistent(project: Project) -> None:
             json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("stage", STAGES[1:])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param("ingest", marks=SLOW),
+        "preprocess",
+        "train",
+        pytest.param("evaluate", marks=SLOW),
+        "register",
+        pytest.param("export", marks=SLOW),
+    ],
+)
 def test_killed_in_any_stage_the_next_run_just_works(copy: Project, stage: str) -> None:
     touch_code(copy, stage)
     started = time.time()
@@ -282,7 +296,7 @@ def test_killed_in_any_stage_the_next_run_just_works(copy: Project, stage: str) 
     assert plan(copy, *RUN[1:]) == {}
 
 
-@pytest.mark.parametrize("stage", ["ingest", "train", "export"])
+@pytest.mark.parametrize("stage", ["ingest", "train", pytest.param("export", marks=SLOW)])
 def test_interrupted_in_any_stage_exits_130(copy: Project, stage: str) -> None:
     touch_code(copy, stage)
     started = time.time()

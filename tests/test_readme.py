@@ -57,6 +57,7 @@ def my_table(project: Project) -> Project:
     return project
 
 
+@pytest.mark.timeout(1200)
 def test_commands_work_in_order(my_table: Project) -> None:
     ran = [command for command in COMMANDS if tuple(command[:2]) not in ELSEWHERE]
     assert len(ran) >= 12

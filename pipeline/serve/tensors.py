@@ -53,18 +53,20 @@ def to_array(proto: tensor_pb2.TensorProto) -> Array:
         ValueError: The dtype is unknown, the shape is none, or the bytes do not fit it.
     """
     shape = _shape(proto)
-    count = math.prod(shape)
-    if proto.dtype == _STRING:
+    count = shape[0] if len(shape) == 1 else math.prod(shape)
+    kind = proto.dtype
+    if kind == _STRING:
         return _strings(proto, count).reshape(shape)
-    if proto.dtype not in _FIELDS:
-        raise ValueError(f"no tensor of dtype {proto.dtype} can be read")
-    dtype = DTYPES[proto.dtype]
+    dtype = DTYPES.get(kind)
+    if dtype is None:
+        raise ValueError(f"no tensor of dtype {kind} can be read")
+    content = proto.tensor_content
+    if content:
+        if len(content) != count * dtype.itemsize:
+            raise ValueError("tensor_content does not fit dtype and shape")
+        return np.frombuffer(content, dtype).reshape(shape)
     if count * dtype.itemsize > _LARGEST_BYTES:
         raise ValueError("the shape claims more bytes than a request can hold")
-    if proto.tensor_content:
-        if len(proto.tensor_content) != count * dtype.itemsize:
-            raise ValueError("tensor_content does not fit dtype and shape")
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
     return _filled(_typed_values(proto, dtype), count, dtype).reshape(shape)
 
 
