@@ -1,4 +1,4 @@
-"""Single JSON values as elements of a tensor: which are right for a dtype, and in whose words not."""
+"""Single JSON values as elements of a tensor, and the words for those that are none."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.serve.json_text import shown
-from pipeline.serve.json_values import Shape, array_of, is_base64
+from pipeline.serve.json_values import Shape, array_of, is_base64, leaf
 from pipeline.serve.status import ServingError, invalid
 from pipeline.serve.tensors import Array
 
@@ -101,7 +101,7 @@ def walk(value: Any, dtype: int) -> tuple[Shape, list[Any]]:
         if not inner:
             break
         inner = inner[0]
-    return tuple(shape), [leaf(leaf, dtype) for leaf in _leaves(value, shape)]
+    return tuple(shape), [leaf(item, dtype) for item in _leaves(value, shape)]
 
 
 def _leaves(value: Any, shape: list[int]) -> Iterator[Any]:

@@ -145,7 +145,7 @@ def soft_steps(dense: keras.KerasTensor, steps: int) -> keras.KerasTensor:
         bias_axes="cs",
         activation="tanh",
         # Steps of about the width of a standard deviation, over the range where most values lie.
-        kernel_initializer=keras.initializers.RandomNormal(stddev=float(__import__("os").environ.get("STD","2"))),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=2.0),
         bias_initializer=keras.initializers.RandomUniform(-2.0, 2.0),
         name="soft_steps",
     )(dense)
