@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import BusyError
+from pipeline.core.processes import lives
 
 ASIDE_PREFIX = ".aside-"
 
@@ -36,7 +37,7 @@ def _clear_leftovers(target: Path) -> None:
     """Removes what a killed writer of the same target left aside; a live writer's is kept."""
     for leftover in target.parent.glob(f"{ASIDE_PREFIX}{target.name}-*"):
         pid = leftover.name.rsplit("-", 2)[-2]
-        if pid.isdigit() and not Path("/proc", pid).exists():
+        if pid.isdigit() and not lives(int(pid)):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 

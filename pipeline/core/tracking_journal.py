@@ -6,7 +6,6 @@ ends it; a stage that was killed has no `finish`, and its start names the proces
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
@@ -17,14 +16,13 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.core.jsonl import append_line
+from pipeline.core.processes import born
 
 Ending = Literal["FINISHED", "FAILED", "KILLED"]
 """How a stage or a run ended, in MLflow's words."""
 
 FILES = "files"
 """Folder beside the journals with the files that wait to be attached."""
-
-_BIRTH_TOLERANCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,24 +90,6 @@ class Journal:
     def _append(self, kind: str, value: object) -> None:
         record = {"time_ms": int(time.time() * 1000), "kind": kind, "value": value}
         append_line(self.path, record)
-
-
-def born(pid: int) -> float:
-    """When the process started, in seconds since the epoch; 0 where there is none such.
-
-    With the pid it names a process for good: pids are used again, births are not.
-    """
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        return float(psutil.Process(pid).create_time())
-    return 0.0
-
-
-def lives(pid: int, birth: float) -> bool:
-    """Whether the process that had `pid` and was born at `birth` still runs."""
-    now = born(pid)
-    return now > 0 and abs(now - birth) < _BIRTH_TOLERANCE_SECONDS
 
 
 def _link(source: str | Path, target: str | Path) -> None:

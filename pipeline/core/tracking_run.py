@@ -25,10 +25,11 @@ from typing import Any, Literal
 from pipeline.core.artifacts import PARAMS, STATE, Record
 from pipeline.core.errors import PipelineError
 from pipeline.core.jsonl import read_lines
+from pipeline.core.processes import born, lives
 from pipeline.core.publishing import exclusive, publish_file
 from pipeline.core.schema import config
 from pipeline.core.tracking_facts import DVC_LOCK, GitFacts, git_facts, params_hash
-from pipeline.core.tracking_journal import Ending, Journal, born, lives
+from pipeline.core.tracking_journal import Ending, Journal
 
 RUN_VARIABLE = "PIPELINE_RUN"
 """Environment variable with the key of the run that a process belongs to."""

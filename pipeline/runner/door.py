@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.core.orphans import die_with_parent
+from pipeline.core.processes import die_with_parent
 from pipeline.runner.warm import is_warm, run_in_warm_process
 
 

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from pipeline.core import tracking
-from pipeline.core.orphans import die_with_parent
+from pipeline.core.processes import die_with_parent
 from pipeline.runner.execute import EXIT_INTERRUPTED, flush_journals, run_stage
 
 

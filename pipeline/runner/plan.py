@@ -18,6 +18,7 @@ from pipeline.core.artifacts import PARAMS
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.schema import flatten
 from pipeline.core.stage import Stage
+from pipeline.runner.dvc_lock import release_dead
 
 _MOST_KEYS_SHOWN = 6
 
@@ -43,6 +44,7 @@ class Status:
     """`dvc status` in a process of its own, so that composing can go on beside it."""
 
     def __init__(self, root: Path) -> None:
+        release_dead(root)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dvc", "status", "--json"],
             cwd=root,

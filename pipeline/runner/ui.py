@@ -17,7 +17,7 @@ import requests
 from pipeline.compose.params import read_params
 from pipeline.core.console import say
 from pipeline.core.errors import BusyError, PipelineError
-from pipeline.core.orphans import die_with_parent
+from pipeline.core.processes import die_with_parent
 from pipeline.core.schema import build, lookup
 from pipeline.core.tracking import TrackingConfig, check_store
 

@@ -39,7 +39,7 @@ def predict_command(
         artifacts: The project's artifacts; may be empty where `url` and `model` are given.
         source: CSV, TSV, JSONL or Parquet file, or `-` for CSV from standard input.
         url: Server to ask; None asks the exported model in this process.
-        model: Model name; None: the one the project exported.
+        model: Model name; None: the one the project exported last.
         output: File to write; None or `-`: CSV on standard output.
         delimiter: Of CSV, where it is not a comma.
         encoding: Of CSV, TSV and JSONL.
@@ -71,18 +71,20 @@ def _joined(rows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _only_model(artifacts: Artifacts, url: str | None) -> str:
-    models = _served_models(artifacts)
+    models = [model.name for model in _served_models(artifacts)]
     if len(models) == 1:
-        return models[0].name
+        return models[0]
+    # With several, the one that the project is about now: its last run exported it.
+    if artifacts.export.path.exists() and (last := artifacts.export.read().name) in models:
+        return last
     if not models and url is None:
         raise PipelineError(
             "no model is exported in this project",
             remedy="run `pipeline run`, or name a server with --url and --model",
         )
-    names = ", ".join(model.name for model in models)
     raise UsageError(
         f"{len(models) or 'no'} models are exported in this project",
-        expected=f"--model NAME with one of {names}" if models else "--model NAME",
+        expected=f"--model NAME with one of {', '.join(models)}" if models else "--model NAME",
     )
 
 

@@ -87,8 +87,6 @@ def vector(
     *,
     crossed: bool,
     width: int | None,
-    steps: int,
-    noise: float,
     dropout: float,
 ) -> keras.KerasTensor:
     """Everything about a row as one vector: dense columns, embeddings, one-hot columns.
@@ -98,10 +96,6 @@ def vector(
         given: The core's input.
         crossed: Whether crossed features are part of it.
         width: Width of every embedding, all in one table; None for each column's own.
-        steps: Soft steps learnt of every dense column (see `soft_steps`), beside the column.
-        noise: Standard deviation of what is added to dense columns while training. It smooths
-            what is learnt of them, like a penalty on slopes (C. Bishop, Training with Noise is
-            Equivalent to Tikhonov Regularization, 1995).
         dropout: Share of the vector set to 0 while training.
 
     Returns:
@@ -112,10 +106,7 @@ def vector(
         for at, column in enumerate(features.index_columns)
         if crossed or not column.crossed
     ]
-    parts = []
-    if features.dense_names:
-        dense = keras.layers.GaussianNoise(noise)(given["dense"]) if noise else given["dense"]
-        parts = [dense, soft_steps(dense, steps)] if steps else [dense]
+    parts = [given["dense"]] if features.dense_names else []
     by_width: dict[int, list[Position]] = {}
     for at, column in columns:
         if column.encoding == "embedding":
@@ -126,30 +117,6 @@ def vector(
         parts.append(_one_hot(given["indices"], one_hot))
     joined = keras.layers.concatenate(parts) if len(parts) > 1 else parts[0]
     return keras.layers.Dropout(dropout)(joined) if dropout else joined
-
-
-def soft_steps(dense: keras.KerasTensor, steps: int) -> keras.KerasTensor:
-    """For each column alone `tanh(w x + b)`, with `steps` pairs of w and b that are learnt.
-
-    A network on scaled numbers is smooth and sees little of what happens within a narrow range;
-    trees are better at that. A layer of its own for each number closes much of the gap
-    (Y. Gorishniy et al., On Embeddings for Numerical Features, NeurIPS 2022, arXiv:2203.05556).
-
-    Returns:
-        float [rows, columns * steps].
-    """
-    columns = dense.shape[1]
-    stepped = keras.layers.EinsumDense(
-        "rc,cs->rcs",
-        output_shape=(columns, steps),
-        bias_axes="cs",
-        activation="tanh",
-        # Steps of about the width of a standard deviation, over the range where most values lie.
-        kernel_initializer=keras.initializers.RandomNormal(stddev=2.0),
-        bias_initializer=keras.initializers.RandomUniform(-2.0, 2.0),
-        name="soft_steps",
-    )(dense)
-    return keras.layers.Reshape((columns * steps,))(stepped)
 
 
 def _embedded(

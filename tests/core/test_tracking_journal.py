@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.jsonl import append_line, read_lines
+from pipeline.core.processes import born, lives
 from pipeline.core.publishing import publish_file
 from pipeline.core.tracking import Journal
-from pipeline.core.tracking_journal import born, lives
 
 LINES = st.lists(st.dictionaries(st.text(max_size=5), st.integers(), max_size=3), max_size=6)
 

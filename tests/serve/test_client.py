@@ -18,6 +18,7 @@ import requests
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.errors import DataError, PipelineError, UsageError
 from pipeline.core.model import load_model, predict
+from pipeline.core.serving_config import publish_serving_config
 from pipeline.serve.client import predict_frame, predict_local, server_columns
 from pipeline.serve.command import predict_command
 from pipeline.serve.retry import Patience
@@ -242,6 +243,20 @@ def test_which_model(exported_once: Artifacts, tmp_path: Path) -> None:
         predict_command(Artifacts(tmp_path / "empty"), str(source), url="http://127.0.0.1:9")
     with pytest.raises(PipelineError, match="no version of the model 'other' is exported"):
         predict_command(exported_once, str(source), model="other")
+
+
+def test_of_several_models_the_one_exported_last_answers(
+    exported_once: Artifacts, tmp_path: Path
+) -> None:
+    two = Artifacts(shutil.copytree(exported_once.root, tmp_path / "two"))
+    shutil.copytree(two.serving / "shop", two.serving / "zoo")
+    assert len(publish_serving_config(two, lambda _name: {})) == 2
+    everything_row(word="1").to_csv(tmp_path / "in.csv", index=False)
+    predict_command(two, str(tmp_path / "in.csv"), output=str(tmp_path / "out.csv"))
+    assert "predicted" in pd.read_csv(tmp_path / "out.csv").columns
+    two.export.path.unlink()
+    with pytest.raises(UsageError, match="--model NAME with one of shop, zoo"):
+        predict_command(two, str(tmp_path / "in.csv"))
 
 
 def test_the_exported_model_behind_plain_http(server: Running) -> None:

@@ -53,7 +53,7 @@ def built(given: FeatureSet, name: str, **changes: Any) -> keras.Model:
 VARIANTS = [
     ("linear", {"l2": 0.1}),
     ("mlp", {"batch_normalization": True, "l2": 0.1, "embedding_width": None}),
-    ("wide_deep", {"wide_l2": 0.1, "input_noise": 0.1, "number_steps": 2}),
+    ("wide_deep", {"wide_l2": 0.1}),
     ("dcn", {"structure": "stacked", "rank": None, "experts": 1}),
     ("dcn", {"rank": 2, "experts": 3, "layers": [], "structure": "parallel"}),
     ("dcn", {"rank": 2, "experts": 1, "input_dropout": 0.1}),

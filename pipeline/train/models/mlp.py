@@ -26,10 +26,6 @@ class MlpConfig:
     """Activation of the hidden layers."""
     embedding_width: int | None = Field(ge=1)
     """Width of every embedding; null takes each column's own `dimension` from the data config."""
-    number_steps: int = Field(ge=0)
-    """Soft steps learnt of every dense column, beside the column itself; 0 for none."""
-    input_noise: float = Field(ge=0, le=1)
-    """Standard deviation of noise added to dense columns while training; they vary by about 1."""
     input_dropout: float = Field(ge=0, lt=1)
     """Share of the input vector set to 0 while training."""
     dropout: float = Field(ge=0, lt=1)
@@ -56,8 +52,6 @@ def build(features: FeatureSet, config: MlpConfig) -> keras.Model:
             given,
             crossed=True,
             width=config.embedding_width,
-            steps=config.number_steps,
-            noise=config.input_noise,
             dropout=config.input_dropout,
         ),
         config.layers,
