@@ -29,6 +29,12 @@ RULES: Mapping[str, Any] = {
     "unique_fraction": 0.95,
     "leakage": "error",
     "leakage_score": 0.995,
+    "contract": {
+        "missing_increase": 0.05,
+        "new_words_fraction": 0.0,
+        "beyond_fraction": 0.001,
+        "duplicates_fraction": 0.05,
+    },
 }
 RANDOM = {"kind": "random", "validation_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
 LABEL_CONFIG = {"column": "label", "task": "binary"}
