@@ -16,8 +16,12 @@ The data set's config is a contract: what it declares is a rule, what training s
   pipeline data update new.csv     the change of the config that would let them pass, as a diff
   pipeline data update new.csv --write
                                    make that change
+  pipeline data drift              validation and test split against the training split
+  pipeline data drift asked.jsonl  served requests, or any new rows, against the training split
+  pipeline data drift --rev HEAD~1 the training split of now against that of an earlier commit
 
-Exit codes of check: 0 rules kept (there may be warnings), 1 a rule is broken, 2 wrong usage.
+Exit codes: 0 rules kept, no drift (there may be warnings); 1 a rule is broken, or something has
+drifted; 2 wrong usage.
 """
 
 _DATA: Option = (
@@ -64,6 +68,14 @@ def _update(options: argparse.Namespace) -> int:
     )
 
 
+def _drift(options: argparse.Namespace) -> int:
+    from pipeline.runner.data_drift import report_drift
+
+    return report_drift(
+        project_root(Path.cwd()), file=options.file, rev=options.rev, as_json=options.json
+    )
+
+
 DATA_COMMANDS: dict[str, Command] = {
     "schema": (
         "look at a table and write its config, as `pipeline init` does",
@@ -97,6 +109,26 @@ DATA_COMMANDS: dict[str, Command] = {
             _FILE,
             _DATA,
             (("--write",), {"action": "store_true", "help": "make the change"}),
+        ),
+    ),
+    "drift": (
+        "compare rows with what the model has learned from; 1 where they differ",
+        _drift,
+        (
+            (
+                ("file",),
+                {
+                    "nargs": "?",
+                    "metavar": "FILE",
+                    "help": "new rows, or request bodies of the REST API as JSONL; "
+                    "default: the validation and the test split",
+                },
+            ),
+            (
+                ("--rev",),
+                {"metavar": "REV", "help": "compare the training split with that of a git commit"},
+            ),
+            JSON,
         ),
     ),
 }

@@ -43,6 +43,7 @@ def test_surface_is_frozen() -> None:
             "schema": ["--force", "--from", "--label", "--name", "--strict"],
             "check": ["--data", "--json", "--report", "file"],
             "update": ["--data", "--write", "file"],
+            "drift": ["--json", "--rev", "file"],
         },
     }
 

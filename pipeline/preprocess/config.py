@@ -29,6 +29,7 @@ __all__ = [
     "ContractConfig",
     "CrossConfig",
     "DatetimeConfig",
+    "DriftConfig",
     "HashSplit",
     "IdConfig",
     "Indicator",
@@ -153,6 +154,32 @@ class ContractConfig:
 
 
 @config
+class DriftConfig:
+    """When a column, or a table, counts as drifted: significantly, and by more than a trifle."""
+
+    max_rows: int = Field(ge=100)
+    """Rows of each side that are compared, evenly spaced; more cost time and decide nothing."""
+    minimum_rows: int = Field(ge=10)
+    """With fewer rows on either side nothing is said."""
+    false_discovery_rate: float = Field(gt=0, lt=1)
+    """Share of false alarms that is accepted among the alarms (Benjamini-Hochberg)."""
+    jensen_shannon: float = Field(ge=0, le=1)
+    """Jensen-Shannon distance (base 2) from which a significant difference matters."""
+    stability_index: float = Field(ge=0)
+    """Population stability index from which it matters; 0.1 is slight, 0.25 large."""
+    kolmogorov_smirnov: float = Field(ge=0, le=1)
+    """Difference of a number's distribution functions from which it matters."""
+    missing_difference: float = Field(ge=0, le=1)
+    """Difference of the shares of missing values from which it matters."""
+    new_fraction: float = Field(ge=0, le=1)
+    """Share of rows with categories that the reference never has from which it matters."""
+    classifier_auc: float = Field(ge=0.5, le=1)
+    """Area under the ROC curve of the classifier that tells the tables apart, likewise."""
+    drifted_fraction: float = Field(ge=0, le=1)
+    """`pipeline data drift` ends with 1 when more than this share of columns has drifted."""
+
+
+@config
 class PreprocessConfig:
     """Cleaning rules and warnings, the same for every data set unless it says otherwise."""
 
@@ -176,6 +203,8 @@ class PreprocessConfig:
     """Almost perfectly: AUC of each class against the rest, for regression R2, at least this."""
     contract: ContractConfig
     """When `pipeline data check` warns."""
+    drift: DriftConfig
+    """When the profile and `pipeline data drift` speak of drift."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,9 @@ import pytest
 import yaml
 
 from pipeline.cli import run_command
-from pipeline.compose.compose import compose
-from pipeline.core.artifacts import Artifacts
-from pipeline.core.stage import Context
-from pipeline.core.tracking import Journal
-from pipeline.ingest import STAGE as INGEST
-from pipeline.preprocess import STAGE as PREPROCESS
 from pipeline.runner.data_file import load, render
 from tests.conftest import REPOSITORY
-
-ROWS = 300
-
-
-def orders(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
-    """Orders with a postcode, two dates in order, and a label that follows the weight."""
-    random = np.random.default_rng(seed)
-    ordered = pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 200, rows), "D")
-    sent = ordered + pd.to_timedelta(random.integers(1, 9, rows), "D")
-    weight = random.integers(10, 990, rows) / 10
-    return pd.DataFrame(
-        {
-            "number": [f"o{seed}-{i}" for i in range(rows)],
-            "plz": random.choice(["01067", "10115"], rows),
-            "ordered": ordered.strftime("%Y-%m-%d"),
-            "sent": sent.strftime("%Y-%m-%d"),
-            "weight": weight,
-            "shop": random.choice(["north", "south"], rows),
-            "late": np.where(weight + random.normal(0, 20, rows) > 50, "yes", "no"),
-        }
-    )
+from tests.runner.shop import make_shop, orders, prepare
 
 
 @pytest.fixture
@@ -51,24 +24,15 @@ def root(
     """A project with configs and the schema of `orders`, written strictly by the command."""
     monkeypatch.setattr("pipeline.compose.memory.STATE", str(tmp_path_factory.getbasetemp()))
     root = tmp_path / "project"
-    shutil.copytree(REPOSITORY / "configs", root / "configs")
-    (root / "data/source").mkdir(parents=True)
-    (root / "dvc.yaml").touch()
+    root.mkdir()
     monkeypatch.chdir(root)
-    orders().to_csv("data/source/orders.csv", index=False)
-    (root / "overrides.yaml").write_text("overrides: [data=orders]\n")
-    schema = ["data", "schema", "--from", "data/source/orders.csv", "--label", "late", "--strict"]
-    assert run_command(schema) == 0
-    return root
+    return make_shop(root)
 
 
 @pytest.fixture
 def trained(root: Path) -> Path:
     """The same after ingest and preprocess."""
-    params = compose(root, ["data=orders"])
-    for stage in (INGEST, PREPROCESS):
-        context = Context(root=root, journal=Journal(root / "journal.jsonl"))
-        stage.load()(stage.configure(params), Artifacts(root), context)
+    prepare(root)
     return root
 
 
