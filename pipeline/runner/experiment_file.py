@@ -13,7 +13,7 @@ from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.publishing import publish_file
 from pipeline.core.schema import flatten
 
-_MARK = "# Found by `pipeline tune`"
+_MARK = "Found by `pipeline tune`"
 _APART = ("tune", "tracking", "serve")
 """Sections that say nothing about the model: an experiment leaves them as they are."""
 

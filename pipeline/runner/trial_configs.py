@@ -38,7 +38,7 @@ class TrialConfigs:
     root: Path
     overrides: Sequence[str]
     space: tuple[Dimension, ...]
-    _known: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict)
+    _composed: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def groups(self) -> frozenset[str]:
@@ -48,10 +48,7 @@ class TrialConfigs:
 
     def known(self, chosen: Mapping[str, Any]) -> frozenset[str]:
         """Dotted keys of the config with these options of groups chosen."""
-        name = tuple(sorted(chosen.items()))
-        if name not in self._known:
-            self._known[name] = frozenset(flatten(self._shared(chosen)))
-        return self._known[name]
+        return frozenset(flatten(self._shared(chosen)))
 
     def composed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The whole config with these values, checked.
@@ -107,7 +104,11 @@ class TrialConfigs:
         return shared
 
     def _shared(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        return compose_with_hydra(self.root, self.lines(chosen))
+        """What trials with these options of groups share."""
+        name = str(sorted(chosen.items()))
+        if name not in self._composed:
+            self._composed[name] = compose_with_hydra(self.root, self.lines(chosen))
+        return self._composed[name]
 
     def _combinations(self) -> list[dict[str, Any]]:
         """Every combination of the options of whole groups."""

@@ -122,8 +122,7 @@ def _run_trials(plan: _Plan, study: optuna.Study, run: tracking.RunIdentity) -> 
     config = plan.config.tune
     left = None if config.budget.trials is None else config.budget.trials - begun(study)
     if left is not None and left <= 0:
-        say(f"study {config.name} has its {config.budget.trials} trials; a larger")
-        say("tune.budget.trials goes on with it")
+        say(f"study {config.name} has had its {config.budget.trials} trials (tune.budget.trials)")
         return
     crew = Crew(_WORKER, plan.root, plan.folder, size=min(config.jobs, left or config.jobs))
     story = Story(plan.root, config, plan.store, run, study)
@@ -140,14 +139,21 @@ def _run_trials(plan: _Plan, study: optuna.Study, run: tracking.RunIdentity) -> 
 
 def _conclude(plan: _Plan, study: optuna.Study, run: tracking.RunIdentity) -> None:
     """Writes the report and the experiment, and sums the search up."""
-    from pipeline.tune.report import best_values, require_best, summary, write_report
+    from pipeline.tune.report import (
+        best_values,
+        importance,
+        require_best,
+        summary,
+        write_report,
+    )
 
     config = plan.config.tune
     best = require_best(study)
     values = best_values(plan.configs.space, best)
     overrides = plan.configs.lines(values)
     path = write_experiment(plan.root, config.name, overrides, _header(config.name, study))
-    page, table = write_report(plan.folder, study, config)
+    weights = importance(study)
+    page, table = write_report(plan.folder, study, config, weights)
     journal = tracking.journal_for(plan.root, run, "tune")
     journal.start()
     journal.params(values)
@@ -155,7 +161,7 @@ def _conclude(plan: _Plan, study: optuna.Study, run: tracking.RunIdentity) -> No
     for made in (path, page, table):
         journal.artifact(made)
     journal.finish("FINISHED")
-    for line in summary(study, config):
+    for line in summary(study, config, weights):
         say(line)
     say(f"report:     {page.relative_to(plan.root)}")
     say(f"experiment: {path.relative_to(plan.root)}")

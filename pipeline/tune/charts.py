@@ -59,6 +59,8 @@ def draw_importance(charts: list[str], weights: Mapping[str, float]) -> None:
 
 def draw_slices(charts: list[str], study: optuna.Study, metric: str) -> None:
     """The metric against each key's values."""
+    from matplotlib.ticker import NullFormatter
+
     complete = _complete(study)
     names = dict.fromkeys(name for trial in complete for name in trial.params)
     for name in list(names)[:_MOST_SLICES]:
@@ -70,6 +72,8 @@ def draw_slices(charts: list[str], study: optuna.Study, metric: str) -> None:
             axes.scatter(drawn, [float(t.value or 0.0) for t in having], s=18, color=BLUE)
             if numeric and getattr(kind, "log", False):
                 axes.set_xscale("log")
+                axes.xaxis.set_major_formatter("{x:g}")
+                axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set(ylabel=metric)
 
 

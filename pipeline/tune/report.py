@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,17 @@ def importance(study: optuna.Study) -> dict[str, float]:
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 
-def write_report(folder: Path, study: optuna.Study, config: TuneConfig) -> tuple[Path, Path]:
-    """Publishes report.html and trials.csv in `folder`; returns their paths."""
-    weights = importance(study)
+def write_report(
+    folder: Path, study: optuna.Study, config: TuneConfig, weights: Mapping[str, float]
+) -> tuple[Path, Path]:
+    """Publishes report.html and trials.csv in `folder`; returns their paths.
+
+    Args:
+        folder: Where to.
+        study: With a complete trial.
+        config: The section `tune`.
+        weights: What `importance` says.
+    """
     charts: list[str] = []
     draw_history(charts, study, config.metric)
     draw_importance(charts, weights)
@@ -133,7 +141,7 @@ def _cells(trial: FrozenTrial, names: Sequence[str]) -> Iterator[object]:
     yield trial.user_attrs.get(REASON, "")
 
 
-def summary(study: optuna.Study, config: TuneConfig) -> Iterator[str]:
+def summary(study: optuna.Study, config: TuneConfig, weights: Mapping[str, float]) -> Iterator[str]:
     """The best trials and what mattered, in a few lines."""
     states = [trial.state for trial in study.trials]
     counts = {state.name.lower(): states.count(state) for state in TrialState}
@@ -143,7 +151,6 @@ def summary(study: optuna.Study, config: TuneConfig) -> Iterator[str]:
         if trial.value is not None:
             value = f"{config.metric} {trial.value:.6g}"
             yield f"  {value}  trial {trial.number}: {shown(trial.params)}"
-    weights = importance(study)
     if weights:
         listed = ", ".join(f"{name} {share:.0%}" for name, share in weights.items())
         yield f"  what mattered: {listed}"
