@@ -35,7 +35,7 @@ def draw_history(charts: list[str], study: optuna.Study, metric: str) -> None:
                 edgecolors=GREY,
                 label="given up, last value",
             )
-        without = cut_off(study)
+        without = cut_off(study.trials)
         failed = [
             t.number for t in study.trials if t.state == TrialState.FAIL and t.number not in without
         ]

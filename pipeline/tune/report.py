@@ -102,7 +102,7 @@ def write_report(
 
 def _ranked(study: optuna.Study, metric: str) -> list[FrozenTrial]:
     sign = -1 if direction(metric) == "maximize" else 1
-    without = cut_off(study)
+    without = cut_off(study.trials)
     kept = [trial for trial in study.trials if trial.number not in without]
     complete = [trial for trial in kept if trial.value is not None]
     complete.sort(key=lambda trial: sign * (trial.value or 0.0))

@@ -88,17 +88,13 @@ class Search:
             ConfigError: `tune.metric` does not fit the task.
         """
         with self.crew.at_work():
-            while self._begin_trials() or self.running:
-                for worker, message in self.crew.speaking():
-                    self._answer(worker, message)
-
-    def _begin_trials(self) -> bool:
-        """Gives every idle worker a trial; returns whether more may begin."""
-        while self._may_begin():
-            if not self.crew.idle:
-                return True
-            self._begin(self.crew.idle[0])
-        return False
+            while self.running or self._may_begin():
+                for worker in tuple(self.crew.idle):
+                    if self._may_begin():
+                        self._begin(worker)
+                if self.crew.busy:
+                    for worker, message in self.crew.speaking():
+                        self._answer(worker, message)
 
     def _may_begin(self) -> bool:
         trials = self.config.budget.trials

@@ -14,7 +14,7 @@ from pipeline.core import tracking
 from pipeline.core.console import progress, say
 from pipeline.tune.config import TuneConfig
 from pipeline.tune.space import shown
-from pipeline.tune.study import begun
+from pipeline.tune.study import begun, direction
 
 _FLUSH_SECONDS = 20.0
 """Between two tellings to MLflow while the search runs: workers wait for nobody longer."""
@@ -47,6 +47,7 @@ class Story:
         self.values: dict[int, Mapping[str, Any]] = {}
         self.advance: Callable[[float, str], None] = lambda _steps, _note: None
         self.flushed_at = time.monotonic()
+        self.best = self._best_before()
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -76,7 +77,10 @@ class Story:
         """A trial has a value."""
         journal = self._journal(number)
         journal.metrics({f"kept_{self.config.metric}": value, "fit_seconds": result["seconds"]})
-        best = " (best so far)" if self.study.best_trial.number == number else ""
+        sign = -1 if direction(self.config.metric) == "maximize" else 1
+        if self.best is None or sign * value < sign * self.best[1]:
+            self.best = (number, value)
+        best = " (best so far)" if self.best[0] == number else ""
         kept = f"{result['epochs']} epochs in {result['seconds']:.1f} s"
         self._end(number, "complete", f"{self.config.metric} {value:.6g}{best}, {kept}")
 
@@ -107,12 +111,15 @@ class Story:
             tracking.flush(self.root, self.store)
             self.flushed_at = time.monotonic()
 
-    def _best(self) -> str:
+    def _best_before(self) -> tuple[int, float] | None:
         try:
             best = self.study.best_trial
         except ValueError:  # none is complete yet
-            return ""
-        return f", best {best.value:.5g} (trial {best.number})"
+            return None
+        return best.number, best.value or 0.0
+
+    def _best(self) -> str:
+        return "" if self.best is None else f", best {self.best[1]:.5g} (trial {self.best[0]})"
 
     def _journal(self, number: int) -> tracking.Journal:
         return tracking.journal_for(self.root, self.run, f"{tracking.TRIAL}{number:04d}")
