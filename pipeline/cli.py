@@ -27,6 +27,7 @@ From a table to a served TensorFlow model.
   pipeline plan train.epochs=20             what would run, and exactly why
   pipeline init --from data/source/my.csv --label y   a config for your own table; then:
   pipeline run data=my
+  pipeline tune data=my tune.jobs=2         a search for better settings, as +experiment=NAME
   pipeline serve                            REST on 8501 and gRPC on 8500, loopback
   pipeline predict --input new.csv          rows in, predictions out
 """
@@ -101,6 +102,12 @@ def _run(options: argparse.Namespace) -> int:
     from pipeline.runner.reproduce import run
 
     return run(project_root(Path.cwd()), options.overrides)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from pipeline.runner.tuning import tune
+
+    return tune(project_root(Path.cwd()), options.overrides)
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -222,6 +229,24 @@ _REASON: Option = (
 COMMANDS: dict[str, Command] = {
     "run": ("record the overrides, then reproduce what changed", _run, (_OVERRIDES,)),
     "plan": ("say what would run and exactly why; run nothing", _plan, (_OVERRIDES, JSON)),
+    "tune": (
+        "search for better settings on the prepared data; ends with an experiment",
+        _tune,
+        (
+            (
+                ("overrides",),
+                {
+                    "nargs": "*",
+                    "metavar": "OVERRIDE",
+                    "help": "as for `pipeline run`, and tune.budget.trials=50"
+                    " tune.budget.minutes=30 tune.jobs=2 tune.metric=val_auc tune.name=NAME."
+                    " Another space: '+tune.space.model={choice: [linear, dcn]}'"
+                    " '+tune.space.train.epochs={int: [2, 8]}', or a file configs/tune/NAME.yaml"
+                    " and tune=NAME. An interrupted search goes on where it was",
+                },
+            ),
+        ),
+    ),
     "stage": (
         "run one stage, as dvc.yaml calls it",
         _stage,

@@ -26,6 +26,7 @@ def test_surface_is_frozen() -> None:
     assert surface(COMMANDS) == {
         "run": ["overrides"],
         "plan": ["--json", "overrides"],
+        "tune": ["overrides"],
         "stage": ["name"],
         "status": ["--base", "--json", "--markdown"],
         "init": ["--force", "--from", "--label", "--name"],

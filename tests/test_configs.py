@@ -33,6 +33,7 @@ OPTION_GROUPS = {
     "export",
     "serve",
     "tracking",
+    "tune",
 }
 """Groups whose values stand in YAML alone; a data set may leave out what it does not need."""
 

@@ -11,7 +11,6 @@ import tensorflow as tf
 from pipeline.core import runtime
 from pipeline.core.artifacts import STATE, Artifacts
 from pipeline.core.console import say
-from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet
 from pipeline.core.records import TrainingRecord
 from pipeline.core.schema import dump, flatten
@@ -19,9 +18,10 @@ from pipeline.core.stage import Context
 from pipeline.train import models
 from pipeline.train.checkpoint import checkpoint
 from pipeline.train.config import TrainStageConfig
-from pipeline.train.examples import Examples, class_weights, examples, require_classes
+from pipeline.train.examples import Examples
 from pipeline.train.fitting import fit
 from pipeline.train.results import publish
+from pipeline.train.splits import encoded_splits, read_features, weighted
 from pipeline.train.validation import require_monitor
 from pipeline.train.watch import Row
 
@@ -35,7 +35,7 @@ def run(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> Non
         TrainingDivergedError: The loss is no number any more, or has exploded.
     """
     runtime.reset_peak_memory()
-    features = _features(artifacts)
+    features = read_features(artifacts)
     train, validation = _splits(config, artifacts, features)
     context.journal.params(_params(config))
     kept = checkpoint(config, artifacts)
@@ -46,26 +46,12 @@ def run(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> Non
     _report(record, fitted.history, context)
 
 
-def _features(artifacts: Artifacts) -> FeatureSet:
-    features = artifacts.features.read()
-    if not features.dense_names and not features.index_columns:
-        raise DataError(
-            "features.json names no feature",
-            expected="at least one column that is a feature",
-            remedy="declare columns under data.columns that are not constant",
-        )
-    return features
-
-
 def _splits(
     config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet
 ) -> tuple[Examples, Examples]:
-    train = examples(artifacts.split("train").read(), features, "train")
-    validation = examples(artifacts.split("validation").read(), features, "validation")
-    require_classes(train, features.label)
+    train, validation = encoded_splits(artifacts, features)
     require_monitor(config.train.early_stopping.monitor, features.label, validation)
-    weights = class_weights(config.train.class_weights, train.labels, features.label)
-    return Examples(train.encoded, train.labels, weights), validation
+    return weighted(train, config.train.class_weights, features.label), validation
 
 
 def _params(config: TrainStageConfig) -> dict[str, object]:
