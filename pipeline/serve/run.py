@@ -46,6 +46,9 @@ def _announce(server: Server) -> None:
     for name, versions in server.manager.available().items():
         say(f"serving {name}, version {', '.join(map(str, versions))}")
     if server.rest_port:
-        say(f"REST at http://{shown}:{server.rest_port}")
+        scheme = "https" if server.options.tls else "http"
+        say(f"REST at {scheme}://{shown}:{server.rest_port}")
     if server.grpc_port:
         say(f"gRPC at {shown}:{server.grpc_port}")
+    if server.options.grpc.socket:
+        say(f"gRPC at unix:{server.options.grpc.socket}")
