@@ -22,6 +22,8 @@ def serve_until_signalled(options: Options) -> int:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("pipeline.serve").setLevel(logging.INFO)
+    # Bytes that are no message are their client's mistake, and it is told; the log need not be.
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
     server = Server(options)
 
     def end(number: int, _frame: FrameType | None) -> None:
