@@ -14,6 +14,47 @@ Compression = Literal["auto", "none", "gzip", "bz2", "xz", "zip", "zstd"]
 
 
 @config
+class PiiDrop:
+    """The column is left out."""
+
+    how: Literal["drop"]
+    """Discriminator."""
+
+
+@config
+class PiiHash:
+    """HMAC-SHA256 of each value under a secret key, 32 hexadecimal digits."""
+
+    how: Literal["hash"]
+    """Discriminator."""
+    key_env: str = "PIPELINE_PII_KEY"
+    """Environment variable that holds the key, at least 16 bytes."""
+
+
+@config
+class PiiGeneralise:
+    """Values become coarser, so that many rows share one."""
+
+    how: Literal["generalise"]
+    """Discriminator."""
+    step: float | None = Field(default=None, gt=0)
+    """Numbers go down to a multiple of this: ages by 10."""
+    characters: int | None = Field(default=None, ge=1)
+    """So many first characters stay: 2 of a postcode."""
+    date: Literal["year", "month"] | None = None
+    """Dates go to the first day of their year or month."""
+
+    def __post_init__(self) -> None:
+        """Refuses none and several."""
+        if sum(one is not None for one in (self.step, self.characters, self.date)) != 1:
+            raise ValueError("one of step, characters and date")
+
+
+PiiConfig = Annotated[PiiDrop | PiiHash | PiiGeneralise, Field(discriminator="how")]
+"""What is done with a column of personal data before anything is written."""
+
+
+@config
 class ReadConfig:
     """How the bytes of a file become a table."""
 
@@ -35,6 +76,8 @@ class ReadConfig:
     """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the file; null: not checked."""
+    pii: dict[str, PiiConfig] = Field(default_factory=dict)
+    """Columns of personal data, and what is done with each before anything is written."""
 
 
 @config
@@ -71,6 +114,8 @@ class SqlSource:
     """SQLAlchemy URL without credentials, e.g. sqlite:///data/local/shop.db."""
     query: str = Field(min_length=1)
     """SELECT statement; give it an ORDER BY, so that the same data gives the same table."""
+    pii: dict[str, PiiConfig] = Field(default_factory=dict)
+    """Columns of personal data, and what is done with each before anything is written."""
 
     def __post_init__(self) -> None:
         """Refuses no address, two addresses, and passwords in a file that git tracks."""

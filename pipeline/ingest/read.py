@@ -217,6 +217,9 @@ def _checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
 
 def _unreadable(uri: str, kind: Format, error: Exception, how: ReadConfig) -> DataError:
     reason = " ".join(str(error).split()) or type(error).__name__
+    if how.pii:
+        # Arrow quotes the value that it stumbled over.
+        reason = f"{type(error).__name__} (not told in full: the source holds personal data)"
     if isinstance(error, UnicodeError):
         return _wrong_encoding(uri, reason, how)
     if "Empty" in reason:

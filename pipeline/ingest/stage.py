@@ -18,6 +18,7 @@ from pipeline.core.stage import Context
 from pipeline.ingest.config import IngestConfig, IngestStageConfig, JoinConfig, Source, SqlSource
 from pipeline.ingest.join import left_join
 from pipeline.ingest.locate import local_file
+from pipeline.ingest.privacy import protect
 from pipeline.ingest.read import read_table
 
 Brought = tuple[pa.Table, FileFacts]
@@ -114,7 +115,8 @@ def _read(source: Source, root: Path) -> Brought:
         from pipeline.ingest.query import query_table, table_sha256
 
         table, uri = query_table(source, root)
+        table = protect(table, source.pii, uri)
         return table, FileFacts(uri=uri, sha256=table_sha256(table), rows=table.num_rows)
     with local_file(source, root) as file:
-        table = read_table(file.path, file.uri, source)
+        table = protect(read_table(file.path, file.uri, source), source.pii, file.uri)
     return table, FileFacts(uri=file.uri, sha256=file.sha256, rows=table.num_rows)
