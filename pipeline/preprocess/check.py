@@ -22,8 +22,10 @@ from pipeline.preprocess.config import (
     ColumnConfig,
     DatetimeConfig,
     IdConfig,
+    ListConfig,
     NumericConfig,
     PreprocessConfig,
+    TextConfig,
 )
 from pipeline.preprocess.raw import Mask, Typed, moments, spoken
 
@@ -42,6 +44,8 @@ _KINDS: dict[type, str] = {
     BooleanConfig: "a truth value",
     DatetimeConfig: "a date in ISO 8601 or in its format",
     CategoricalConfig: "a word or a code",
+    TextConfig: "text",
+    ListConfig: "a list of words",
     IdConfig: "a word or a code",
 }
 
