@@ -22,6 +22,8 @@ class FileFacts:
     """SHA-256 of the bytes read, in hex; of the Arrow table for a query."""
     rows: int
     """Rows read from it."""
+    dropped_rows: int = 0
+    """Rows left out because they had more or fewer fields than the header."""
 
 
 @config

@@ -74,6 +74,8 @@ class ReadConfig:
     """More words of CSV and TSV that mean a missing value, e.g. "?"."""
     default_missing: bool = True
     """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
+    bad_rows: Literal["error", "drop"] = "error"
+    """Rows of CSV and TSV with more or fewer fields than the header: stop, or leave them out."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the file; null: not checked."""
     pii: dict[str, PiiConfig] = Field(default_factory=dict)

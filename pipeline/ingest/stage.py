@@ -20,6 +20,7 @@ from pipeline.ingest.join import left_join
 from pipeline.ingest.locate import local_file
 from pipeline.ingest.privacy import protect
 from pipeline.ingest.read import read_table
+from pipeline.ingest.read_csv import dropped_rows
 
 Brought = tuple[pa.Table, FileFacts]
 
@@ -100,6 +101,10 @@ def publish(
 def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
     """Says what came in, and which join found few partners."""
     say(f"  {record.rows:,} rows, {len(record.columns)} columns from {record.source.uri}")
+    for facts in (record.source, *record.joins.values()):
+        if facts.dropped_rows:
+            said = f"{facts.dropped_rows:,} rows of {facts.uri} have too many or too few fields"
+            say(f"  warning: {said}; they are left out (bad_rows)")
     for name, fraction in record.matched_fraction.items():
         say(f"  {name}: {fraction:.1%} of the rows found a partner")
         if fraction < joins[name].warn_below:
@@ -118,5 +123,11 @@ def _read(source: Source, root: Path) -> Brought:
         table = protect(table, source.pii, uri)
         return table, FileFacts(uri=uri, sha256=table_sha256(table), rows=table.num_rows)
     with local_file(source, root) as file:
-        table = protect(read_table(file.path, file.uri, source), source.pii, file.uri)
-    return table, FileFacts(uri=file.uri, sha256=file.sha256, rows=table.num_rows)
+        table = read_table(file.path, file.uri, source)
+    facts = FileFacts(
+        uri=file.uri,
+        sha256=file.sha256,
+        rows=table.num_rows,
+        dropped_rows=dropped_rows(table),
+    )
+    return protect(table, source.pii, file.uri), facts
