@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -95,13 +96,41 @@ class PackageSource(ReadConfig):
 
 
 @config
+class SpanConfig:
+    """Which of many dated files take part, under each other in order of date."""
+
+    newest: int | None = Field(default=None, ge=1)
+    """So many of the latest files, of those that since and until leave; null: all."""
+    since: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """First date that takes part, YYYY-MM-DD; null: from the earliest."""
+    until: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """Last date that takes part; null: to the latest."""
+    column: str | None = None
+    """New column that says the date of each row's file; null: none."""
+
+    def __post_init__(self) -> None:
+        """Refuses dates that do not exist, and a span that ends before it begins."""
+        since, until = (one and date.fromisoformat(one) for one in (self.since, self.until))
+        if since and until and until < since:
+            raise ValueError("since not later than until")
+
+
+@config
 class FileSource(ReadConfig):
     """A local file, or a remote one that fsspec can open (s3://, gs://, https://, ...)."""
 
     kind: Literal["file"]
     """Discriminator."""
     path: str = Field(min_length=1)
-    """Path relative to the project folder, absolute path, or URL."""
+    """Path relative to the project folder, absolute path, or URL; with `span` a local pattern
+    whose file name holds `{date}`, e.g. data/source/orders-{date}.csv."""
+    span: SpanConfig | None = None
+    """For a pattern of dated files; null: one file."""
+
+    def __post_init__(self) -> None:
+        """Refuses a pattern without a span, and a span without a pattern."""
+        if ("{date}" in self.path.rpartition("/")[2]) != (self.span is not None):
+            raise ValueError("span together with {date} in the file name of path")
 
 
 @config
