@@ -53,8 +53,8 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         self.supports_jit = False
         self._sizes = {column.name: column.cardinality for column in features.index_columns}
         # A tf.Module, because Keras does not show tables in its own lists to a SavedModel.
-        self._lookup = tf.Module()
-        self._lookup.tables = [_table(f) for f in _of(CategoricalFeature, features)]
+        self.lookup = tf.Module()
+        self.lookup.tables = [_table(f) for f in _of(CategoricalFeature, features)]
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
 
     def _indices(self, raw: Raw, dates: Raw, rows: tf.Tensor) -> tf.Tensor:
         found: dict[str, tf.Tensor] = {}
-        tables = iter(self._lookup.tables)
+        tables = iter(self.lookup.tables)
         for feature in self.features.features:
             match feature:
                 case NumericFeature(boundaries=[_, *_]):

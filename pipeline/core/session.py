@@ -28,22 +28,34 @@ class SavedModelSession:
     Args:
         folder: Folder of the SavedModel.
         threads: Threads for running ops in parallel, and inside one op; 0 leaves it to TensorFlow.
+        tags: Which of the folder's graphs to load.
+        settings: Further settings of the session; `threads` goes into a copy of them.
 
     Raises:
         OSError: There is no whole SavedModel in `folder`.
         tf.errors.OpError: Its variables cannot be read.
     """
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = 0,
+        *,
+        tags: Sequence[str] = ("serve",),
+        settings: config_pb2.ConfigProto | None = None,
+    ) -> None:
         graph = tf.Graph()
-        settings = tf.compat.v1.ConfigProto(
-            inter_op_parallelism_threads=threads, intra_op_parallelism_threads=threads
-        )
-        self._session = tf.compat.v1.Session(graph=graph, config=settings)
+        config = config_pb2.ConfigProto()
+        if settings is not None:
+            config.CopyFrom(settings)
+        if threads:
+            config.inter_op_parallelism_threads = threads
+            config.intra_op_parallelism_threads = threads
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
         self._runners: dict[tuple[tuple[str, ...], tuple[str, ...]], Runner] = {}
         try:
             with graph.as_default(), _without_deprecation_notice():
-                meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+                meta_graph = tf.compat.v1.saved_model.load(self._session, tags, str(folder))
         except BaseException as error:
             self._session.close()
             if isinstance(error, ValueError | RuntimeError):  # no checkpoint, no such tag

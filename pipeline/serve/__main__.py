@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pipeline.core.errors import PipelineError
 from pipeline.core.runtime import quiet_tensorflow
 
+_VERSIONS = {"TensorFlow ModelServer": "tensorflow-serving-api", "TensorFlow Library": "tensorflow"}
+"""What `--version` says, and the package whose version it is."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the server until a signal; returns the exit code."""
@@ -18,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse_flags(sys.argv[1:] if arguments is None else arguments)
         if options is None:
-            for package in ("tensorflow-serving-api", "tensorflow"):
-                print(f"{package}: {importlib.metadata.version(package)}")
+            for name, package in _VERSIONS.items():
+                print(f"{name}: {importlib.metadata.version(package)}")
             return 0
         # Before TensorFlow is imported: a wrong port should cost no time.
         check_ports(options.host, options.rest_port, options.grpc_port)

@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
 from pipeline.serve import examples
 from pipeline.serve import predict as prediction
 from pipeline.serve.manager import Manager
+from pipeline.serve.metrics import Metrics
 from pipeline.serve.model_config import models_of
 from pipeline.serve.status import Code, ServingError, invalid, not_found
 
@@ -28,16 +29,26 @@ SIGNATURE_DEF = "signature_def"
 
 
 class Api:
-    """Every method raises a `ServingError` where the request cannot be answered."""
+    """Every method raises a `ServingError` where the request cannot be answered.
 
-    def __init__(self, manager: Manager) -> None:
+    Args:
+        manager: Finds the version asked.
+        metrics: Counts.
+        tensor_content: Whether Predict answers with packed bytes in place of typed fields.
+    """
+
+    def __init__(
+        self, manager: Manager, metrics: Metrics | None = None, *, tensor_content: bool = False
+    ) -> None:
         self.manager = manager
+        self.metrics = metrics or Metrics()
+        self._tensor_content = tensor_content
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Predict."""
         _require_spec(request)
         with self.manager.servable(request.model_spec) as servable:
-            return prediction.predict(servable, request)
+            return prediction.predict(servable, request, as_content=self._tensor_content)
 
     def classify(
         self, request: classification_pb2.ClassificationRequest
@@ -45,7 +56,9 @@ class Api:
         """Classify."""
         _require_spec(request)
         with self.manager.servable(request.model_spec) as servable:
-            return examples.classify(servable, request)
+            response = examples.classify(servable, request)
+        self.metrics.examples(servable.name, len(response.result.classifications))
+        return response
 
     def regress(
         self, request: regression_pb2.RegressionRequest
@@ -53,7 +66,9 @@ class Api:
         """Regress."""
         _require_spec(request)
         with self.manager.servable(request.model_spec) as servable:
-            return examples.regress(servable, request)
+            response = examples.regress(servable, request)
+        self.metrics.examples(servable.name, len(response.result.regressions))
+        return response
 
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest
@@ -107,15 +122,23 @@ class Api:
     def reload(
         self, request: model_management_pb2.ReloadConfigRequest
     ) -> model_management_pb2.ReloadConfigResponse:
-        """HandleReloadConfigRequest: serves the models it lists and no others."""
+        """HandleReloadConfigRequest: serves the models it lists and no others.
+
+        The answer tells how much the counters that the request names grew meanwhile.
+        """
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest."
                 " Only ModelConfigList is currently supported"
             )
+        names = list(request.metric_names)
+        before = {name: self.metrics.first_value(name) for name in names}
         self.manager.apply(models_of(request.config))
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = int(Code.OK)
+        for name, value in before.items():
+            grown = self.metrics.first_value(name) - value
+            response.metric.add(name=name, int64_value_increase=grown)
         return response
 
 

@@ -39,10 +39,10 @@ def classify(
         ServingError: INVALID_ARGUMENT for an unknown or unfit signature or an empty input.
     """
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    signature = _named(servable, name)
+    signature = _named(servable, name, CLASSIFY_METHOD)
     tensors = _class_tensors(signature)
     examples = _serialized(request.input)
-    answers = _run(servable, [signature], examples, tensors.values())
+    answers = _run(servable, [signature], examples, tensors.values(), "Classify")
     response = classification_pb2.ClassificationResponse()
     fill_spec(response.model_spec, servable, name)
     _fill_classes(response.result, tensors, answers, len(examples))
@@ -58,10 +58,10 @@ def regress(
         ServingError: INVALID_ARGUMENT for an unknown or unfit signature or an empty input.
     """
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    signature = _named(servable, name)
+    signature = _named(servable, name, REGRESS_METHOD)
     tensor = _value_tensor(signature)
     examples = _serialized(request.input)
-    answers = _run(servable, [signature], examples, [tensor])
+    answers = _run(servable, [signature], examples, [tensor], "Regress")
     response = regression_pb2.RegressionResponse()
     fill_spec(response.model_spec, servable, name)
     _fill_values(response.result, answers[tensor], len(examples))
@@ -94,7 +94,7 @@ def multi_inference(
         tensors.append(_task_tensors(task.method_name, signatures[name]))
     examples = _serialized(request.input)
     fetches = [tensor for task_tensors in tensors for tensor in task_tensors.values()]
-    answers = _run(servable, list(signatures.values()), examples, fetches)
+    answers = _run(servable, list(signatures.values()), examples, fetches, "MultiInference")
     response = inference_pb2.MultiInferenceResponse()
     for name, task_tensors in zip(signatures, tensors, strict=True):
         result = response.results.add()
@@ -115,10 +115,17 @@ def _task_tensors(method: str, signature: Signature) -> dict[str, str]:
     raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {method}")
 
 
-def _named(servable: Servable, name: str) -> Signature:
+def _named(servable: Servable, name: str, method: str) -> Signature:
     if name not in servable.signatures:
         raise invalid(f"No signature was found with the name: {name}")
-    return servable.signatures[name]
+    signature = servable.signatures[name]
+    if servable.check_methods and signature.proto.method_name != method:
+        kind = "classification" if method == CLASSIFY_METHOD else "regression"
+        raise invalid(
+            f"Expected {kind} signature method_name to be {method}. "
+            f"Was: {signature.proto.method_name}"
+        )
+    return signature
 
 
 def _class_tensors(signature: Signature) -> dict[str, str]:
@@ -167,11 +174,12 @@ def _run(
     signatures: Sequence[Signature],
     examples: list[bytes],
     fetches: Iterable[str],
+    method: str,
 ) -> dict[str, Array]:
     array = np.array(examples, object)
     feeds = {signature.inputs[_INPUTS]: array for signature in signatures}
     names = list(dict.fromkeys(fetches))
-    return dict(zip(names, servable.run(feeds, names), strict=True))
+    return dict(zip(names, servable.run(feeds, names, method), strict=True))
 
 
 def _fill_classes(

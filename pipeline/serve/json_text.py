@@ -31,8 +31,15 @@ _WORDS: dict[str, Any] = {
     "Inf": float("inf"),
     "-Infinity": float("-inf"),
     "-Inf": float("-inf"),
+    "-NaN": float("nan"),
 }
 _PLAIN = json.JSONDecoder()
+_FIRST_COUNTS = json.JSONDecoder(object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+_HUGE = re.compile(r"[eE]\+?0*[1-9][0-9]{2}|[0-9]{300}")
+"""What may be a number beyond a double, which Python reads as infinite and RapidJSON refuses."""
+_KEYS = tuple(
+    f'"{key}"'.encode() for key in ("instances", "inputs", "signature_name", "examples", "context")
+)
 _SHOWN_BYTES = 256
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
@@ -51,12 +58,30 @@ def parse(body: bytes) -> dict[str, Any]:
         document = _parse_loosely(body)
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {shown(document)} Is not object")
+    if any(body.count(key) > 1 for key in _KEYS):
+        return _first_values(body) or document
     return document
 
 
-def _parse_loosely(body: bytes) -> Any:
+def _first_values(body: bytes) -> dict[str, Any] | None:
+    """The document with the first value of each key; None where only `_Reader` can read it."""
+    text = _text(body)
+    try:
+        document = _FIRST_COUNTS.raw_decode(text, _SPACE.match(text).end())[0]  # type: ignore[union-attr]
+    except (ValueError, RecursionError):
+        return None  # and `_Reader` keeps the first
+    return dict(document)
+
+
+def _text(body: bytes) -> str:
     # Bytes that are no UTF-8 become lone surrogates here and the same bytes again in `encoded`.
-    text = body.decode("utf-8", "surrogateescape").removeprefix(_BOM)
+    return body.decode("utf-8", "surrogateescape").removeprefix(_BOM)
+
+
+def _parse_loosely(body: bytes) -> Any:
+    text = _text(body)
+    if _HUGE.search(text):
+        return _Reader(text).value()
     try:
         return _PLAIN.raw_decode(text, _SPACE.match(text).end())[0]  # type: ignore[union-attr]
     except (ValueError, RecursionError):
@@ -144,10 +169,13 @@ class _Reader:
         number = _NUMBER.match(self._text, self._at)
         if number is None:
             raise self._error("Invalid value.")
-        self._at = number.end()
         whole = not (number[1] or number[2])
         # More digits than any 64-bit integer has are a double, as in RapidJSON.
-        return int(number[0]) if whole and len(number[0]) <= 20 else float(number[0])
+        value = int(number[0]) if whole and len(number[0]) <= 20 else float(number[0])
+        if value in {float("inf"), float("-inf")}:
+            raise self._error("Number too big to be stored in double.")
+        self._at = number.end()
+        return value
 
     def _string(self) -> str:
         try:

@@ -83,7 +83,7 @@ def array_of(leaves: list[Any], dtype: int, shape: Shape) -> Array:
     if len(shape) > MOST_DIMENSIONS:
         raise invalid(f"Tensors of more than {MOST_DIMENSIONS} dimensions are not served.")
     if dtype in FLOATS:
-        array = _float_array(leaves)
+        array = np.array(leaves, np.float64)
         if dtype == types_pb2.DT_FLOAT:
             with np.errstate(over="ignore"):
                 array = array.astype(np.float32)
@@ -93,20 +93,6 @@ def array_of(leaves: list[Any], dtype: int, shape: Shape) -> Array:
     target = np.dtype(object) if dtype == STRING else DTYPES[dtype]
     wide = np.dtype(np.int64) if dtype in INTEGERS and target.itemsize < 8 else target
     return np.array(leaves, wide).astype(target, copy=False).reshape(shape)
-
-
-def _float_array(leaves: list[Any]) -> Array:
-    try:
-        return np.array(leaves, np.float64)
-    except OverflowError:
-        return np.array([_float(leaf) for leaf in leaves], np.float64)
-
-
-def _float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # a whole number too large even for a double
-        return float("inf") if number > 0 else float("-inf")
 
 
 def is_base64(value: Any) -> bool:

@@ -24,14 +24,22 @@ class Manager:
         load: Loads and warms up one version.
         retries: When failed loads are tried again.
         early_labels: Whether a new label may name a version that is not available.
+        load_before_labels: Whether a label may name a version that the same config loads. The
+            real server wants it loaded by an earlier config.
     """
 
     def __init__(
-        self, load: Load, retries: Retries | None = None, *, early_labels: bool = False
+        self,
+        load: Load,
+        retries: Retries | None = None,
+        *,
+        early_labels: bool = False,
+        load_before_labels: bool = False,
     ) -> None:
         self._load = load
         self._retries = retries or Retries()
         self._early_labels = early_labels
+        self._load_before_labels = load_before_labels
         self._models: dict[str, Versions] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._changing = threading.Lock()
@@ -102,6 +110,8 @@ class Manager:
         """
         with self._changing:
             before = self._models
+            if not self._load_before_labels:
+                self._check_labels(models, before)
             check_base_paths(model for model in models if model.name not in before)
             after = {
                 model.name: before[model.name].successor(model)
@@ -112,28 +122,30 @@ class Manager:
             for versions in after.values():
                 versions.bring_up(self._load, self._retries)
             try:
-                _check_available(after)
-                labels = self._checked_labels(after)
+                _check_available(after, "model(s)" if before else "servable(s)")
+                if self._load_before_labels:
+                    self._check_labels(models, after)
             except ServingError:
                 _unload_difference(after, before)
                 raise
-            self._models, self._labels = after, labels
+            self._models = after
+            self._labels = {model.name: dict(model.labels) for model in models}
             _unload_difference(before, after)
             for versions in after.values():
                 versions.drop_unwanted()
 
-    def _checked_labels(self, after: dict[str, Versions]) -> dict[str, dict[str, int]]:
-        for name, versions in after.items():
-            known = self._labels.get(name, {})
-            for label, version in versions.model.labels.items():
+    def _check_labels(self, models: Sequence[Model], held: dict[str, Versions]) -> None:
+        for model in models:
+            known = self._labels.get(model.name, {})
+            loaded = held[model.name].loaded if model.name in held else {}
+            for label, version in model.labels.items():
                 early = self._early_labels and known.get(label, version) == version
-                if version not in versions.loaded and not early:
+                if version not in loaded and not early:
                     raise ServingError(
                         Code.FAILED_PRECONDITION,
-                        f"Request to assign label to version {version} of model {name}, "
+                        f"Request to assign label to version {version} of model {model.name}, "
                         "which is not currently available for inference",
                     )
-        return {name: dict(versions.model.labels) for name, versions in after.items()}
 
     def close(self) -> None:
         """Unloads everything, after the last request on each version."""
@@ -144,7 +156,7 @@ class Manager:
                 servable.close()
 
 
-def _check_available(models: dict[str, Versions]) -> None:
+def _check_available(models: dict[str, Versions], what: str) -> None:
     failed = []
     for name, versions in models.items():
         if versions.loaded:
@@ -156,7 +168,7 @@ def _check_available(models: dict[str, Versions]) -> None:
         ]
         failed += reasons or [f"{{name: {name}}} has no version"]
     if failed:
-        text = f"{len(failed)} servable(s) did not become available: {{{', '.join(failed)}}}"
+        text = f"{len(failed)} {what} did not become available: {{{', '.join(failed)}}}"
         raise ServingError(Code.UNKNOWN, text)
 
 

@@ -55,7 +55,11 @@ def read_model_config(path: Path) -> tuple[Model, ...]:
     try:
         return models_of(text_format.Parse(text, ModelServerConfig()))
     except text_format.ParseError as error:
-        raise ConfigError(f"{path}: {error}", "a ModelServerConfig as text", remedy) from error
+        raise ConfigError(
+            f"Error parsing text-format tensorflow.serving.ModelServerConfig: {path}: {error}",
+            "a ModelServerConfig as text",
+            remedy,
+        ) from error
     except ServingError as error:
         raise ConfigError(f"{path}: {error.message}", "", remedy) from error
 
@@ -79,18 +83,12 @@ def models_of(config: ModelServerConfig) -> tuple[Model, ...]:
 
 
 def _model(one: model_server_config_pb2.ModelConfig) -> Model:
-    if not one.model_platform and one.model_type != model_server_config_pb2.TENSORFLOW:
-        raise invalid(
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) "
-            f"nor ModelServerConfig::model_platform, model name is {one.name}"
-        )
-    if one.model_platform not in {"", "tensorflow"}:
-        raise invalid(f"Model {one.name} requests unsupported platform {one.model_platform}")
     if not Path(one.base_path).is_absolute():
         raise invalid(
             f"Expected model {one.name} to have an absolute path or URI; "
             f"got base_path()={one.base_path}"
         )
+    _check_platform(one)
     policy = one.model_version_policy
     choice = policy.WhichOneof("policy_choice")
     return Model(
@@ -100,3 +98,18 @@ def _model(one: model_server_config_pb2.ModelConfig) -> Model:
         specific=frozenset(policy.specific.versions) if choice == "specific" else frozenset(),
         labels=dict(one.version_labels),
     )
+
+
+def _check_platform(one: model_server_config_pb2.ModelConfig) -> None:
+    fields = "ModelServerConfig::model_type (deprecated)", "ModelServerConfig::model_platform"
+    if one.model_type and one.model_platform:
+        text = f"Illegal setting both {fields[0]} and {fields[1]}, model name is {one.name}"
+    elif one.model_type not in {0, model_server_config_pb2.TENSORFLOW}:
+        text = f"ModelServerConfig::model_type choice {one.model_type} not supported."
+    elif not one.model_type and not one.model_platform:
+        text = f"Illegal setting neither {fields[0]} nor {fields[1]}, model name is {one.name}"
+    elif one.model_platform not in {"", "tensorflow"}:
+        text = f"Model {one.name} requests unsupported platform {one.model_platform}"
+    else:
+        return
+    raise invalid(text)

@@ -6,7 +6,70 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.serve.batching import Batching
 from pipeline.serve.models import Model, Retries
+from pipeline.serve.tls import Tls
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How graphs are loaded and run.
+
+    Attributes:
+        intra_op_threads: Threads inside one op; 0 lets TensorFlow choose.
+        inter_op_threads: Threads that run ops beside each other; likewise.
+        config_file: A ConfigProto as text with further settings.
+        gpu_memory_fraction: Part of a GPU's memory, 0 to 1; 0 lets TensorFlow choose.
+        tags: Which graph of a SavedModel is served.
+        batching: How batches are made; None: every request runs by itself.
+        per_model_batching: Whether versions bring their own `batching_params.pbtxt`.
+    """
+
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+    config_file: Path | None = None
+    gpu_memory_fraction: float = 0.0
+    tags: tuple[str, ...] = ("serve",)
+    batching: Batching | None = None
+    per_model_batching: bool = False
+
+
+@dataclass(frozen=True)
+class RestOptions:
+    """How the REST API answers.
+
+    Attributes:
+        max_body_bytes: Largest body, also after it was unpacked.
+        timeout_seconds: Longest a request may take, its sending included; None sets no limit.
+        max_connections: Connections beyond are answered with 503; None sets no limit.
+        cors: Whether browsers of other origins may ask.
+        metrics_path: Where the Prometheus page is; None: nowhere.
+    """
+
+    max_body_bytes: int = 256 * 2**20
+    timeout_seconds: float | None = 30.0
+    max_connections: int | None = None
+    cors: bool = False
+    metrics_path: str | None = None
+
+
+@dataclass(frozen=True)
+class GrpcOptions:
+    """How the gRPC API answers.
+
+    Attributes:
+        socket: UNIX socket to listen on besides; None: none.
+        arguments: Further channel arguments, name and value.
+        max_message_bytes: Largest request; -1 sets no limit.
+        health: Whether the standard health service is there.
+        tensor_content: Whether Predict answers with packed bytes in place of typed fields.
+    """
+
+    socket: str | None = None
+    arguments: tuple[tuple[str, int | str], ...] = ()
+    max_message_bytes: int = -1
+    health: bool = True
+    tensor_content: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,14 +86,17 @@ class Options:
         poll_seconds: Seconds between two looks for versions; 0 looks once, at the start.
         config_poll_seconds: Seconds between two looks at the config file; 0 never looks again.
         drain_seconds: Seconds that running requests may take at the end.
-        max_body_bytes: Largest REST body.
-        rest_timeout_seconds: Longest a REST request may take; 0 sets no limit.
         retries: When failed loads are tried again.
         early_labels: Whether new labels may name versions that are not available.
-        warm_up: Whether warm-up requests are replayed.
-        cors: Whether REST answers carry CORS headers.
+        load_before_labels: Whether a label may name a version that the same config loads, which
+            the real server refuses.
+        warm_up: How often warm-up requests are replayed; 0: not at all.
+        check_methods: Whether a signature must be of the method that is asked for.
         threads: Threads that answer requests, for each protocol.
-        session_threads: Threads TensorFlow runs ops with; 0 lets it choose.
+        session: How graphs are loaded and run.
+        rest: How the REST API answers.
+        grpc: How the gRPC API answers.
+        tls: Key and certificates of both APIs; None: plain connections.
     """
 
     models: tuple[Model, ...]
@@ -42,11 +108,13 @@ class Options:
     poll_seconds: float = 1.0
     config_poll_seconds: float = 0.0
     drain_seconds: float = 10.0
-    max_body_bytes: int = 256 * 2**20
-    rest_timeout_seconds: float = 30.0
     retries: Retries = field(default_factory=Retries)
     early_labels: bool = False
-    warm_up: bool = True
-    cors: bool = False
+    load_before_labels: bool = False
+    warm_up: int = 1
+    check_methods: bool = False
     threads: int = 4 * (os.cpu_count() or 1)
-    session_threads: int = 0
+    session: SessionOptions = field(default_factory=SessionOptions)
+    rest: RestOptions = field(default_factory=RestOptions)
+    grpc: GrpcOptions = field(default_factory=GrpcOptions)
+    tls: Tls | None = None

@@ -12,11 +12,24 @@ from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import Array, fill_proto, to_array
+from pipeline.serve.tensors import Array, fill_content, fill_proto, to_array
+
+METHODS = (
+    "tensorflow/serving/predict",
+    "tensorflow/serving/classify",
+    "tensorflow/serving/regress",
+)
 
 
-def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+def predict(
+    servable: Servable, request: predict_pb2.PredictRequest, *, as_content: bool = False
+) -> predict_pb2.PredictResponse:
     """Answers a Predict request.
+
+    Args:
+        servable: The version asked.
+        request: The request.
+        as_content: Whether to answer with packed bytes in place of typed value fields.
 
     Raises:
         ServingError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs
@@ -26,15 +39,28 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     signature = servable.signatures.get(name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    check_method(servable, signature)
     given = dict(request.inputs)
     check_inputs(signature, given)
     arrays = {alias: _array(alias, proto) for alias, proto in given.items()}
     answers = run_signature(servable, signature, arrays, request.output_filter)
     response = predict_pb2.PredictResponse()
     fill_spec(response.model_spec, servable, name)
+    fill = fill_content if as_content else fill_proto
     for alias, array in answers.items():
-        fill_proto(response.outputs[alias], array)
+        fill(response.outputs[alias], array)
     return response
+
+
+def check_method(servable: Servable, signature: Signature) -> None:
+    """Raises INTERNAL where the server checks methods and the signature's is none of its."""
+    method = signature.proto.method_name
+    if servable.check_methods and method not in METHODS:
+        raise ServingError(
+            Code.INTERNAL,
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(METHODS)}}}. Was: {method}",
+        )
 
 
 def check_inputs(signature: Signature, given: Mapping[str, Any]) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from google.protobuf.json_format import MessageToJson  # type: ignore[import-untyped]
@@ -30,15 +28,13 @@ from pipeline.serve.json_answers import (
 )
 from pipeline.serve.json_requests import fill_examples, predict_request, signature_name
 from pipeline.serve.json_text import parse
-from pipeline.serve.predict import run_signature
+from pipeline.serve.options import RestOptions
+from pipeline.serve.predict import check_method, run_signature
+from pipeline.serve.rest_body import BodyTooLargeError, Receive, Scope, Send, read_body
 from pipeline.serve.servable import DEFAULT_SIGNATURE
 from pipeline.serve.status import HTTP_STATUS, Code, ServingError, invalid
 
 log = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _MODEL = r"(?i)/v1/models/(?P<name>[^/:]+)"
 _CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -48,6 +44,7 @@ _GET = re.compile(
 )
 _API = re.compile(r"(?i)/v1/.*", re.DOTALL)
 _JSON = (b"content-type", b"application/json")
+_TEXT = (b"content-type", b"text/plain")
 _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"POST, GET"),
@@ -63,52 +60,39 @@ class Rest:
     Attributes:
         api: Answers.
         pool: Threads that the answers are made in.
-        max_body_bytes: Largest body taken.
-        timeout_seconds: Longest that an answer may take; None sets no limit.
-        cors: Whether browsers of other origins may ask.
+        options: Limits, and what else is answered.
     """
 
     api: Api
     pool: Executor
-    max_body_bytes: int
-    timeout_seconds: float | None = None
-    cors: bool = False
+    options: RestOptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; `lifespan` and websockets are not served."""
         if scope["type"] != "http":
             return
-        path = scope["raw_path"].decode("latin-1")
-        body = await self._body(receive)
-        if body is None:
-            await self._send(send, 413, _error("The request body is too large."))
-            return
-        made = asyncio.get_running_loop().run_in_executor(
-            self.pool, self.answer, scope["method"], path, body, dict(scope["headers"])
-        )
+        headers = dict(scope["headers"])
         try:
-            status, answer = await asyncio.wait_for(made, self.timeout_seconds)
+            async with asyncio.timeout(self.options.timeout_seconds):
+                body = await read_body(receive, headers, self.options.max_body_bytes)
+                status, answer = await asyncio.get_running_loop().run_in_executor(
+                    self.pool, self.answer, scope["method"], _path(scope), body, headers
+                )
+        except BodyTooLargeError:
+            status, answer = 413, _error("The request body is too large.")
         except TimeoutError:
             status, answer = 504, _error("Timed out waiting for the answer.")
-        await self._send(send, status, answer)
+        await self._send(send, status, answer, _TEXT if _path(scope) == self._page else _JSON)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; None as soon as it is too large."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self.max_body_bytes:
-                return None
-            parts.append(part)
-            if not message.get("more_body"):
-                return b"".join(parts)
+    @property
+    def _page(self) -> str | None:
+        return self.options.metrics_path
 
-    async def _send(self, send: Send, status: int, answer: bytes) -> None:
-        headers = [_JSON, (b"content-length", str(len(answer)).encode())]
-        headers += _CORS if self.cors else ()
+    async def _send(
+        self, send: Send, status: int, answer: bytes, kind: tuple[bytes, bytes]
+    ) -> None:
+        headers = [kind, (b"content-length", str(len(answer)).encode())]
+        headers += _CORS if self.options.cors else ()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
@@ -116,12 +100,14 @@ class Rest:
         self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]
     ) -> tuple[int, bytes]:
         """HTTP status and JSON text for one request."""
+        if path == self._page:
+            return 200, self.api.metrics.page()
         if not _API.fullmatch(path):
             return 404, _error("Not Found")
         try:
             if method == "OPTIONS":
                 return _preflight(headers)
-            return 200, self._answer(method, path, body)
+            return 200, self._counted(method, path, body)
         except ServingError as error:
             return HTTP_STATUS[error.code], error_answer(error)
         except Exception:
@@ -129,27 +115,36 @@ class Rest:
             log.exception("%s %s failed", method, path)
             return 500, _error("internal error, see the server's log")
 
-    def _answer(self, method: str, path: str, body: bytes) -> bytes:
+    def _counted(self, method: str, path: str, body: bytes) -> bytes:
         pattern = {"POST": _POST, "GET": _GET}.get(method)
         found = pattern.fullmatch(path) if pattern else None
-        if found is None:
-            raise invalid(f"Malformed request: {method} {path}")
+        parts = found.groupdict() if found else {}
+        with self.api.metrics.request(
+            _decoded(parts.get("name") or ""), parts.get("method") or "", "REST"
+        ):
+            if found is None:
+                raise invalid(f"Malformed request: {method} {path}")
+            return self._answer(method, path, found, body)
+
+    def _answer(self, method: str, path: str, found: re.Match[str], body: bytes) -> bytes:
         spec = _model_spec(found)
         if method == "GET":
             if not spec.name:
                 raise invalid("Missing model name in request.")
-            return self._metadata(spec) if found["metadata"] else self._status(spec)
-        match found["method"].lower():
+            return self._metadata(spec) if found["metadata"] == "metadata" else self._status(spec)
+        match found["method"]:
             case "predict":
                 return self._predict(spec, body)
             case "classify":
                 request = classification_pb2.ClassificationRequest(model_spec=spec)
                 fill_examples(body, request)
                 return class_answer(self.api.classify(request).result)
-            case _:
+            case "regress":
                 regression = regression_pb2.RegressionRequest(model_spec=spec)
                 fill_examples(body, regression)
                 return value_answer(self.api.regress(regression).result)
+        # The address is matched whatever its case, the method is not: as in the real server.
+        raise invalid(f"Malformed request: {method} {path}")
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
         # Read before the model is looked up, so that a malformed body is told first.
@@ -160,6 +155,7 @@ class Rest:
             if signature is None:
                 raise invalid(f'Serving signature name: "{name}" not found in signature def')
             asked = predict_request(document, signature.dtypes)
+            check_method(servable, signature)
             arrays = run_signature(servable, signature, asked.arrays)
         return row_answer(arrays) if asked.format == "row" else columnar_answer(arrays)
 
@@ -200,6 +196,13 @@ def _model_spec(found: re.Match[str]) -> model_pb2.ModelSpec:
     elif found["label"]:
         spec.version_label = _decoded(found["label"])
     return spec
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent, percent signs and question included, as the real server takes it."""
+    path: bytes = scope["raw_path"]
+    query: bytes = scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")
 
 
 def _decoded(text: str) -> str:

@@ -22,6 +22,8 @@ def serve_until_signalled(options: Options) -> int:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("pipeline.serve").setLevel(logging.INFO)
+    # Bytes that are no message are their client's mistake, and it is told; the log need not be.
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
     server = Server(options)
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -46,6 +48,9 @@ def _announce(server: Server) -> None:
     for name, versions in server.manager.available().items():
         say(f"serving {name}, version {', '.join(map(str, versions))}")
     if server.rest_port:
-        say(f"REST at http://{shown}:{server.rest_port}")
+        scheme = "https" if server.options.tls else "http"
+        say(f"REST at {scheme}://{shown}:{server.rest_port}")
     if server.grpc_port:
         say(f"gRPC at {shown}:{server.grpc_port}")
+    if server.options.grpc.socket:
+        say(f"gRPC at unix:{server.options.grpc.socket}")

@@ -18,8 +18,13 @@ from pipeline.core.errors import PipelineError
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
-_REST = re.compile(r"^REST at (http://\S+)$", re.MULTILINE)
+_REST = re.compile(r"^REST at (https?://\S+)$", re.MULTILINE)
 _GRPC = re.compile(r"^gRPC at (\S+)$", re.MULTILINE)
+_FLAGS = (
+    "--free_ports",
+    "--drain_seconds=2",
+    "--allow_version_labels_for_unavailable_models",
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,8 @@ class Running:
     """A server that answers.
 
     Attributes:
-        rest_url: `http://HOST:PORT`.
-        grpc_url: `grpc://HOST:PORT`.
+        rest_url: `http://HOST:PORT`, with TLS `https://`.
+        grpc_url: `grpc://HOST:PORT`, with TLS `grpcs://`.
         process: The server's process.
         log: What it printed.
     """
@@ -52,7 +57,7 @@ def running(
     Raises:
         PipelineError: The server did not come up; with its own words.
     """
-    flags = ["--free_ports", "--drain_seconds=2", *arguments]
+    flags = [*_FLAGS, *arguments]
     if model_config_file is not None:
         flags.append(f"--model_config_file={model_config_file.absolute()}")
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +71,8 @@ def running(
             )
         try:
             rest, grpc_ = _addresses(process, log)
-            yield Running(rest, f"grpc://{grpc_}", process, log)
+            scheme = "grpcs" if rest.startswith("https") else "grpc"
+            yield Running(rest, f"{scheme}://{grpc_}", process, log)
         finally:
             _stop(process)
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from pipeline.core.session import SavedModelSession
+from pipeline.core.errors import PipelineError
+from pipeline.serve.loading import Loading
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.tensors import Array
 
 DEFAULT_SIGNATURE = "serving_default"
+PREDICT = "Predict"
+
+Observe = Callable[[str, str, float], None]
+"""Takes a model's name, the method that was asked for, and how many seconds the graph ran."""
 
 
 @dataclass(frozen=True)
@@ -41,38 +47,57 @@ class Servable:
         name: Model name.
         version: Version number.
         folder: Folder of the SavedModel.
-        threads: Threads for running ops in parallel, and inside one op; 0 leaves it to TensorFlow.
+        loading: What it is loaded with.
+        check_methods: Whether a signature must be of the method that is asked for.
+        observe: Told about every run.
 
     Raises:
         ServingError: The folder holds no SavedModel that loads.
     """
 
-    def __init__(self, name: str, version: int, folder: Path, threads: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        folder: Path,
+        loading: Loading | None = None,
+        *,
+        check_methods: bool = False,
+        observe: Observe | None = None,
+    ) -> None:
         self.name = name
         self.version = version
+        self.check_methods = check_methods
+        self._observe = observe
         self._users = 0
         self._closing = False
         self._idle = threading.Condition()
         try:
-            self._session = SavedModelSession(folder, threads)
+            self._session = (loading or Loading()).session(folder)
         except Exception as error:
             raise _load_error(error, folder) from error
         self.signatures = {
             name: _signature(proto) for name, proto in self._session.signatures.items()
         }
 
-    def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str], method: str = PREDICT
+    ) -> list[Array]:
         """Runs the graph once; see `SavedModelSession.run`.
 
         Raises:
             ServingError: An op refused; with its code and text.
         """
+        start = time.perf_counter()
         try:
-            return self._session.run(feeds, fetches)
+            results = self._session.run(feeds, fetches)
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
         except (TypeError, ValueError) as error:
             raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
+        if self._observe:
+            self._observe(self.name, method, time.perf_counter() - start)
+        return results
 
     def acquire(self) -> bool:
         """Takes part in the use of the session; False where it is closed or about to be."""
@@ -108,6 +133,8 @@ def _load_error(error: Exception, folder: Path) -> ServingError:
     """Why loading failed, without the path of the folder, which is none of a client's business."""
     if isinstance(error, tf.errors.OpError):
         code = Code(error.error_code)
+    elif isinstance(error, PipelineError):
+        code = Code.INVALID_ARGUMENT
     else:
         code = Code.NOT_FOUND if isinstance(error, OSError) else Code.INTERNAL
     text = getattr(error, "message", None) or str(error) or type(error).__name__

@@ -11,19 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc
 import tensorflow as tf
 import uvicorn
 
 from pipeline.core.errors import PipelineError
 from pipeline.serve.api import Api
+from pipeline.serve.loading import loading_of
 from pipeline.serve.manager import Manager
 from pipeline.serve.model_config import read_models
 from pipeline.serve.models import check_base_paths
 from pipeline.serve.options import Options
 from pipeline.serve.ports import port_taken, reserve
 from pipeline.serve.rest import Rest
-from pipeline.serve.rpc import make_grpc_server
+from pipeline.serve.rpc import GrpcServer
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import ServingError
 from pipeline.serve.warmup import warm_up
@@ -42,26 +42,39 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.manager = Manager(self._load, options.retries, early_labels=options.early_labels)
+        self.manager = Manager(
+            self._load,
+            options.retries,
+            early_labels=options.early_labels,
+            load_before_labels=options.load_before_labels,
+        )
         self.rest_port: int | None = None
         """Port the REST API listens on, once started."""
         self.grpc_port: int | None = None
         """Port the gRPC API listens on, once started."""
         self.ending = threading.Event()
         """Set as soon as the server is to end, also while it still starts."""
-        self._api = Api(self.manager)
+        self._loading = loading_of(options.session)
+        self._api = Api(self.manager, tensor_content=options.grpc.tensor_content)
         self._models = options.models
         self._watchers: list[threading.Thread] = []
-        self._grpc: grpc.Server | None = None
+        self._grpc: GrpcServer | None = None
         self._rest: uvicorn.Server | None = None
         self._rest_thread: threading.Thread | None = None
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
 
     def _load(self, name: str, version: int, folder: Path) -> Servable:
-        servable = Servable(name, version, folder, self.options.session_threads)
+        servable = Servable(
+            name,
+            version,
+            folder,
+            self._loading,
+            check_methods=self.options.check_methods,
+            observe=self._api.metrics.ran,
+        )
         if self.options.warm_up:
             try:
-                warm_up(servable, folder)
+                warm_up(servable, folder, self.options.warm_up)
             except ServingError:
                 servable.close()
                 raise
@@ -84,7 +97,7 @@ class Server:
             for taken in filter(None, (rest, grpc_)):
                 reserved.enter_context(taken)
             self._load_models()
-            if grpc_:
+            if grpc_ or options.grpc.socket:
                 self._start_grpc(grpc_)
             if rest:
                 self._start_rest(rest.dup())
@@ -116,38 +129,46 @@ class Server:
                 )
             waiting = bool(empty) and not self.ending.wait(self.options.poll_seconds)
 
-    def _start_grpc(self, reserved: socket.socket) -> None:
-        self.grpc_port = reserved.getsockname()[1]
-        reserved.close()
-        self._grpc = make_grpc_server(self._api, self.options.threads)
-        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        try:
-            self._grpc.add_insecure_port(f"{host}:{self.grpc_port}")
-        except RuntimeError as error:
-            raise port_taken(self.options.host, self.grpc_port or 0) from error
-        self._grpc.start()
+    def _start_grpc(self, reserved: socket.socket | None) -> None:
+        options = self.options
+        server = GrpcServer(self._api, options.threads, options.grpc)
+        if reserved:
+            self.grpc_port = reserved.getsockname()[1]
+            reserved.close()
+            host = f"[{options.host}]" if ":" in options.host else options.host
+            try:
+                server.listen(f"{host}:{self.grpc_port}", options.tls)
+            except RuntimeError as error:
+                raise port_taken(options.host, self.grpc_port or 0) from error
+        if options.grpc.socket:
+            try:
+                server.listen(f"unix:{options.grpc.socket}", options.tls)
+            except RuntimeError as error:
+                raise PipelineError(
+                    f"cannot listen on the UNIX socket {options.grpc.socket}",
+                    remedy="correct --grpc_socket_path: its folder must exist and be writable",
+                ) from error
+        server.start()
+        self._grpc = server
 
     def _start_rest(self, reserved: socket.socket) -> None:
         self.rest_port = reserved.getsockname()[1]
-        app = Rest(
-            self._api,
-            self._pool,
-            self.options.max_body_bytes,
-            self.options.rest_timeout_seconds or None,
-            cors=self.options.cors,
+        app = Rest(self._api, self._pool, self.options.rest)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            backlog=_BACKLOG,
+            limit_concurrency=self.options.rest.max_connections,
+            timeout_graceful_shutdown=round(self.options.drain_seconds),
         )
-        self._rest = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                server_header=False,
-                backlog=_BACKLOG,
-                timeout_graceful_shutdown=round(self.options.drain_seconds),
-            )
-        )
+        config.load()
+        if self.options.tls:
+            config.ssl = self.options.tls.context()
+        self._rest = uvicorn.Server(config)
         self._rest_thread = threading.Thread(
             target=self._rest.run, kwargs={"sockets": [reserved]}, daemon=True
         )

@@ -7,7 +7,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.runtime import quiet_tensorflow
 from pipeline.core.stage import Context
 from pipeline.serve.config import ServeConfig, ServeStageConfig
-from pipeline.serve.options import Options
+from pipeline.serve.options import Options, RestOptions
 from pipeline.serve.ports import check_ports
 
 
@@ -49,6 +49,7 @@ def serve(config: ServeConfig, artifacts: Artifacts) -> int:
         poll_seconds=config.poll_seconds,
         config_poll_seconds=config.poll_seconds,
         drain_seconds=config.drain_seconds,
-        max_body_bytes=config.max_body_bytes,
+        load_before_labels=True,
+        rest=RestOptions(max_body_bytes=config.max_body_bytes),
     )
     return serve_until_signalled(options)

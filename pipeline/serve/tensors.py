@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -99,15 +100,52 @@ def _filled(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
 
 
 def _strings(proto: tensor_pb2.TensorProto, count: int) -> Array:
-    if proto.tensor_content:
-        raise ValueError("strings are read from string_val only")
     if count * 8 > _LARGEST_BYTES:
         raise ValueError("the shape claims more bytes than a request can hold")
     array = np.empty(count, object)
+    if proto.tensor_content:
+        array[:] = _packed_strings(proto.tensor_content, count)
+        return array
     given = list(proto.string_val)[:count]
     array[: len(given)] = given
     array[len(given) :] = given[-1] if given else b""
     return array
+
+
+def _packed_strings(content: bytes, count: int) -> list[bytes]:
+    """Strings as `port::EncodeStringList` packs them: all sizes as varints, then all bytes."""
+    sizes = []
+    position = 0
+    for _ in range(count):
+        size = shift = 0
+        while True:
+            if position >= len(content) or shift > 28:
+                raise ValueError("tensor_content does not fit dtype and shape")
+            byte = content[position]
+            position += 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        sizes.append(size)
+    if position + sum(sizes) != len(content):
+        raise ValueError("tensor_content does not fit dtype and shape")
+    ends = [position + end for end in accumulate(sizes)]
+    return [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def fill_content(proto: tensor_pb2.TensorProto, array: Array) -> None:
+    """Writes `array` into the empty `proto` as bytes, as `Tensor::AsProtoTensorContent`."""
+    flat = array.ravel()
+    if array.dtype.hasobject:
+        strings = flat.tolist()
+        proto.tensor_content = b"".join(_varint(len(one)) for one in strings) + b"".join(strings)
+        proto.dtype = _STRING
+    else:
+        proto.tensor_content = np.ascontiguousarray(flat).tobytes()
+        proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
 
 
 def fill_proto(proto: tensor_pb2.TensorProto, array: Array) -> None:

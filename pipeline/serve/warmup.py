@@ -17,10 +17,15 @@ WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _LARGEST = 1000
 
 
-def warm_up(servable: Servable, folder: Path) -> int:
+def warm_up(servable: Servable, folder: Path, rounds: int = 1) -> int:
     """Runs every request of `assets.extra/tf_serving_warmup_requests`; returns their number.
 
     As in the real server a request that fails fails the load, and more than 1,000 are refused.
+
+    Args:
+        servable: Answers them.
+        folder: Its version folder.
+        rounds: How often each is run.
 
     Raises:
         ServingError: The file is damaged, or a request in it was refused.
@@ -34,7 +39,9 @@ def warm_up(servable: Servable, folder: Path) -> int:
             count += 1
             if count > _LARGEST:
                 raise invalid(f"Number of warmup records exceeds the maximum ({_LARGEST})")
-            _replay(servable, prediction_log_pb2.PredictionLog.FromString(record))
+            request = prediction_log_pb2.PredictionLog.FromString(record)
+            for _ in range(rounds):
+                _replay(servable, request)
     except tf.errors.DataLossError as error:
         raise ServingError(
             Code.DATA_LOSS, "Please verify your warmup data is in TFRecord format."

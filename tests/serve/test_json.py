@@ -147,7 +147,24 @@ def test_deep_nesting_beside_the_question_is_no_matter() -> None:
 
 
 def test_whole_numbers_of_any_size_are_floats() -> None:
-    inputs = info(np.zeros(1, np.float64))
-    for text, wanted in (("1" + "0" * 30, 1e30), ("-" + "9" * 400, -math.inf)):
-        document = parse(f'{{"instances": [{text}, NaN]}}'.encode())
-        assert tensors_of_instances(document["instances"], inputs)["x"][0] == wanted
+    document = parse(b'{"inputs": [1' + b"0" * 300 + b", 18446744073709551616]}")
+    array = tensors_of_inputs(document["inputs"], {"x": types_pb2.DT_DOUBLE})["x"]
+    np.testing.assert_array_equal(array, [1e300, 2.0**64])
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1E+400", "1" + "0" * 309, "0.1e999999999999"])
+def test_numbers_beyond_a_double_are_refused(number: str) -> None:
+    with pytest.raises(ServingError, match=r"Number too big to be stored in double\. at offset: 9"):
+        parse(f'{{"aaa": [{number}]}}'.encode())
+
+
+def test_odd_spellings_of_what_json_does_not_know() -> None:
+    values = parse(b'{"x": [NaN, -NaN, Inf, -Inf, Infinity, -Infinity, 1e-999, 1e308]}')["x"]
+    expected = [np.nan, np.nan, np.inf, -np.inf, np.inf, -np.inf, 0.0, 1e308]
+    np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("rest", ["", " NaN", '{"b": [NaN]}'])
+def test_of_a_repeated_key_the_first_counts(rest: str) -> None:
+    text = f'{{"inputs": [1], "inputs": [2], "signature_name": "a"}}{rest}'
+    assert parse(text.encode()) == {"inputs": [1], "signature_name": "a"}

@@ -171,15 +171,34 @@ def test_labels_move_only_to_what_answers(
     manager: Manager, base: Path, version_folders: Path
 ) -> None:
     copy_model(version_folders / "2", base, 2)
-    model = Model("half", base, newest=0)
-    manager.apply([replace(model, labels={"champion": 1})])
+    model = Model("half", base)
+    first, both = replace(model, specific=frozenset({1})), replace(model, newest=0)
+    with pytest.raises(ServingError, match="which is not currently"):
+        manager.apply([replace(first, labels={"champion": 1})])
+    manager.apply([first])
+    with pytest.raises(ServingError, match="version 2 of model half, which is not currently"):
+        manager.apply([replace(both, labels={"next": 2})])
+    assert manager.available() == {"half": [1]}
+    manager.apply([both])
+    manager.apply([replace(both, labels={"champion": 1})])
     assert ask(manager, label="champion") == 1.0
-    manager.apply([replace(model, labels={"champion": 2})])
+    manager.apply([replace(both, labels={"champion": 2})])
     assert ask(manager, label="champion") == 2.0
     with pytest.raises(ServingError, match="version 7 of model half, which is not currently") as e:
-        manager.apply([replace(model, labels={"champion": 7})])
+        manager.apply([replace(both, labels={"champion": 7})])
     assert e.value.code is Code.FAILED_PRECONDITION
     assert ask(manager, label="champion") == 2.0
+
+
+def test_labels_that_wait_for_their_version(base: Path) -> None:
+    """As `pipeline serve` takes a promotion: version and label come in one config."""
+    manager = Manager(Servable, load_before_labels=True)
+    model = Model("half", base)
+    manager.apply([replace(model, labels={"champion": 1})])
+    assert ask(manager, label="champion") == 1.0
+    with pytest.raises(ServingError, match="version 2 of model half"):
+        manager.apply([replace(model, labels={"champion": 2})])
+    manager.close()
 
 
 def test_early_labels_may_name_what_is_to_come(base: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_real_servers_flags(tmp_path: Path) -> None:
     [
         ([], "no model to serve"),
         (["--model_base_path=/x", "--modl_name=m"], "did you mean --model_name"),
-        (["--model_base_path=/x", "--ssl_config_file=f"], "does not have"),
+        (["--model_base_path=/x", "--use_alts_credentials=true"], "does not have"),
         (["--model_base_path=/x", "--port=many"], "is no port"),
         (["--model_base_path=/x", "--enable_model_warmup=maybe"], "neither true nor false"),
     ],
@@ -76,7 +76,9 @@ def test_a_damaged_config_file_is_one_clear_line(tmp_path: Path, version_folders
     with pytest.raises(PipelineError, match="cannot be read"):
         parse_flags([f"--model_config_file={path}"])
     path.write_text("model_config_list { config { name: }", encoding="utf-8")
-    with pytest.raises(PipelineError, match=r"models\.config: 1:"):
+    with pytest.raises(
+        PipelineError, match=r"Error parsing text-format tensorflow.serving.ModelServerConfig"
+    ):
         parse_flags([f"--model_config_file={path}"])
     model = Model("half", version_folders)
     path.write_text(config_text(model, model), encoding="utf-8")

@@ -142,6 +142,12 @@ def test_classify_and_regress(server: Running) -> None:
     assert post(server, "/v1/models/half:regress", body).json() == {"results": [4.0, 2.0]}
 
 
+def test_addresses_are_matched_whatever_their_case(server: Running) -> None:
+    assert post(server, "/V1/Models/half:predict", {"instances": [2]}).json()["predictions"]
+    status = get(server, "/v1/models/half/METADATA").json()
+    assert "model_version_status" in status, "as in the real server: not the word `metadata`"
+
+
 def test_cors_preflight_needs_an_origin(server: Running) -> None:
     url = server.rest_url + PREDICT
     assert requests.options(url, headers={"Origin": "http://a"}, timeout=30).status_code == 200
@@ -160,6 +166,8 @@ NOT_SERVED = "Servable not found for request: "
         ("/v1/models/half:explain", 400, "Malformed request: POST /v1/models/half:explain"),
         ("/v1/models/half", 400, "Malformed request: POST /v1/models/half"),
         ("/v1/models/half/versions/x:predict", 400, "Malformed request: POST "),
+        ("/v1/models/half:PREDICT", 400, "Malformed request: POST /v1/models/half:PREDICT"),
+        ("/v1/models/half:predict?a=1", 400, "Malformed request: POST /v1/models/half:predict?a"),
         (
             "/v1/models/half/versions/99999999999999999999:predict",
             400,
@@ -181,6 +189,7 @@ def test_wrong_addresses(server: Running, path: str, status: int, words: str) ->
         ("/v1/models/half:predict", 400, "Malformed request: GET /v1/models/half:predict"),
         ("/v1/models/ha%6cf/labels/gold/metadata", 400, "Unrecognized servable version label"),
         ("/v1/models/h%C3%BC", 404, "Could not find any versions of model hü"),
+        ("/v1/models/half?a=1", 404, "Could not find any versions of model half?a=1"),
         ("/nothing/here", 404, "Not Found"),
     ],
 )

@@ -1,0 +1,54 @@
+"""Reading the body of a REST request: never more of it than is allowed, packed or not."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class BodyTooLargeError(Exception):
+    """The body, as sent or unpacked, is larger than allowed."""
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], largest: int) -> bytes:
+    """The whole body, unpacked where it was sent with `Content-Encoding: gzip`.
+
+    A body that cannot be unpacked counts as empty, as in the real server.
+
+    Raises:
+        BodyTooLargeError: As soon as it is larger than `largest` bytes.
+        TimeoutError: The client went away.
+    """
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise TimeoutError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > largest:
+            raise BodyTooLargeError
+        parts.append(part)
+        more = message.get("more_body", False)
+    body = b"".join(parts)
+    return _unpacked(body, largest) if b"gzip" in headers.get(b"content-encoding", b"") else body
+
+
+def _unpacked(body: bytes, largest: int) -> bytes:
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        unpacked = unpacker.decompress(body, largest)
+    except zlib.error:
+        return b""
+    if unpacker.unconsumed_tail:
+        raise BodyTooLargeError
+    return unpacked if unpacker.eof else b""
