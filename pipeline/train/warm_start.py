@@ -23,8 +23,8 @@ from pipeline.core.features import FeatureSet
 from pipeline.core.model import core_of, load_model
 from pipeline.core.schema import build
 from pipeline.core.tracking import TrackingConfig, open_registry
+from pipeline.core.warm_start import SCHEME, file_origin, registered_parts, version_origin
 
-_SCHEME = "models:/"
 _NAMES_SHOWN = 8
 
 
@@ -68,7 +68,7 @@ def earlier_model(
     """
     if source is None:
         return None
-    if source.startswith(_SCHEME):
+    if source.startswith(SCHEME):
         return _registered(source, root, tracking)
     path = (root / source).resolve()
     if path.is_relative_to((root / TRAINED).resolve()):
@@ -79,14 +79,14 @@ def earlier_model(
         )
     model = load_model(path)
     weights = {v.path: keras.ops.convert_to_numpy(v) for v in core_of(model).variables}
-    return EarlierModel(source, weights, model.features)
+    return EarlierModel(file_origin(source, path), weights, model.features)
 
 
 def _registered(source: str, root: Path, tracking: TrackingConfig | None) -> EarlierModel:
     if tracking is None:
         raise ConfigError("config key 'tracking' is missing", remedy="run `pipeline run`")
     registry = open_registry(root, tracking)
-    name, alias, number = _parts(source)
+    name, alias, number = registered_parts(source)
     if alias:
         bearers = registry.aliases(name)
         if alias not in bearers:
@@ -95,7 +95,7 @@ def _registered(source: str, root: Path, tracking: TrackingConfig | None) -> Ear
             raise ConfigError(
                 f"train.warm_start={source}: the registry has no such model",
                 expected=f"an alias of '{name}'; it has {known}",
-                remedy=f"did you mean {_SCHEME}{near[0]}@{alias}?"
+                remedy=f"did you mean {SCHEME}{near[0]}@{alias}?"
                 if near and near[0] != name
                 else "train and register one first, or set train.warm_start=null",
             )
@@ -103,16 +103,8 @@ def _registered(source: str, root: Path, tracking: TrackingConfig | None) -> Ear
     version = registry.version(name, number)
     folder = registry.saved_model(version)
     features = build(FeatureSet, read_json(folder.parent / "rows" / "features.json"), "features")
-    return EarlierModel(f"{name} version {version.version}", _saved_weights(folder), features)
-
-
-def _parts(source: str) -> tuple[str, str, int]:
-    """Name, alias and version number; the alias is empty where a number stands."""
-    name, _, alias = source.removeprefix(_SCHEME).partition("@")
-    if alias:
-        return name, alias, 0
-    name, _, number = name.rpartition("/")
-    return name, "", int(number)
+    origin = version_origin(name, version.version)
+    return EarlierModel(origin, _saved_weights(folder), features)
 
 
 def _saved_weights(folder: Path) -> dict[str, NDArray[Any]]:
@@ -135,68 +127,47 @@ def _saved_weights(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def copy_weights(earlier: EarlierModel, core: keras.Model, features: FeatureSet) -> None:
-    """Copies every weight that has its like in the core; says which layers begin anew and why.
+    """Copies every weight that has its like in the core; names those that begin anew, and why.
 
-    States of random generators are left alone. Weights that read columns are copied only where
-    both models were fitted with the same columns, words and order: row 7 of an embedding must
-    stand for the same word. Statistics may differ.
+    Names and shapes decide. Columns that are new, gone, or have other words than they had are
+    named too: a row of an embedding then stands for another word than it did.
 
     Raises:
         ConfigError: Nothing fits, so nothing would be warm.
     """
-    same_inputs = _inputs(earlier.features) == _inputs(features)
-    kept, fresh = [], []
-    readers = set() if same_inputs else _readers(core)
+    copied, anew = [], []
     for variable in core.weights:
         saved = earlier.weights.get(variable.path)
-        layer = variable.path.split("/")[0]
         if saved is None:
-            fresh.append(f"{variable.path} (not in the earlier model)")
+            anew.append(f"{variable.path} (not there)")
         elif saved.shape != tuple(variable.shape):
-            fresh.append(f"{variable.path} ({list(saved.shape)} there, {list(variable.shape)} here)")
-        elif layer in readers:
-            fresh.append(f"{variable.path} (the columns differ)")
+            anew.append(f"{variable.path} ({saved.shape} there, {tuple(variable.shape)} here)")
         else:
             variable.assign(saved)
-            kept.append(variable.path)
-    if not kept:
+            copied.append(variable.path)
+    if not copied:
         raise ConfigError(
-            f"train.warm_start: no weight of {earlier.where} fits this model",
+            f"train.warm_start: no weight of {earlier.where} fits this model: {_listed(anew)}",
             expected="layers of the same names and shapes",
-            remedy="choose the model options it was trained with, or set train.warm_start=null;"
-            f" here: {_listed(fresh)}",
+            remedy="choose the model options it was trained with, or set train.warm_start=null",
         )
-    say(f"warm start from {earlier.where}: {len(kept)} of {len(core.weights)} weights copied")
-    if fresh:
-        say(f"beginning anew: {_listed(fresh)}")
+    say(f"warm start from {earlier.where}: {len(copied)} of {len(core.weights)} weights copied")
+    if anew:
+        say(f"  beginning anew: {_listed(anew)}")
+    changed = _changed_inputs(earlier.features, features)
+    if changed:
+        say(f"  columns that it knew otherwise: {_listed(changed)}")
 
 
-def _inputs(features: FeatureSet) -> Any:
-    """What decides the meaning of the core's inputs: names and words, in their order."""
-    return (
-        features.dense_names,
-        [(column.name, column.words) for column in features.index_columns],
-    )
+def _changed_inputs(before: FeatureSet, now: FeatureSet) -> list[str]:
+    """Features that only one of them has, or whose words differ."""
 
+    def words(features: FeatureSet) -> dict[str, object]:
+        return {one.name: getattr(one, "vocabulary", ()) for one in features.features}
 
-def _readers(core: keras.Model) -> set[str]:
-    """Layers with weights that have no other such layer between them and the inputs."""
-    found = set()
-    seen: set[int] = set()
-
-    def visit(tensor: Any) -> bool:
-        """Whether `tensor` comes from the inputs past no layer with weights."""
-        layer, node, _ = tensor._keras_history
-        raw = all(visit(one) for one in layer._inbound_nodes[node].input_tensors)
-        if not layer.weights:
-            return raw
-        if raw:
-            found.add(layer.name)
-        return False
-
-    del seen
-    visit(core.output)
-    return found
+    old, new = words(before), words(now)
+    absent = object()
+    return [name for name in {**old, **new} if old.get(name, absent) != new.get(name, absent)]
 
 
 def _listed(names: list[str]) -> str:
