@@ -70,6 +70,8 @@ class TrainingRecord:
     """Peak resident memory of the process while training."""
     validation_loss: float
     """Loss on the validation split with the weights kept."""
+    warm_start: str = ""
+    """Which earlier model its weights began with; empty where they began at random."""
 
 
 @config

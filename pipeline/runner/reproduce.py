@@ -21,6 +21,7 @@ from pipeline.core.publishing import exclusive
 from pipeline.runner.execute import EXIT_INTERRUPTED, stage_state
 from pipeline.runner.plan import StagePlan, Status, dvc_environment, make_plan
 from pipeline.runner.stages import CONFIGURED, STAGES
+from pipeline.runner.stale import tell_stale_warm_start
 from pipeline.runner.summary import print_summary
 from pipeline.runner.warm import flush_in_warm_process, warm_process
 
@@ -57,6 +58,7 @@ def run(root: Path, overrides: Sequence[str]) -> int:
         params, plans = plan_run(root, overrides)
         record_overrides(root, overrides)
         write_params(root, params, overrides)
+        tell_stale_warm_start(root, params)
         if not any(plan.run for plan in plans):
             print_summary(root, plans, time.monotonic() - started)
             return 0

@@ -18,6 +18,8 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.core.errors import PipelineError
 from pipeline.core.processes import die_with_parent
 from pipeline.core.runtime import quiet_tensorflow
+from pipeline.core.schema import build
+from pipeline.core.tracking import TrackingConfig
 from pipeline.train import STAGE as TRAIN
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ def work(connection: socket.socket) -> None:
 def _trained(trials: Trials, params: Mapping[str, Any], search: _Search) -> tuple[str, Any]:
     """How a trial ended; whatever it raises ends this trial, not the search."""
     try:
-        result = trials.run(TRAIN.configure(params), search.tell)
+        tracking = build(TrackingConfig, params["tracking"], "tracking")
+        result = trials.run(TRAIN.configure(params), search.tell, tracking)
     except _PrunedError:
         return "pruned", {}
     except PipelineError as error:

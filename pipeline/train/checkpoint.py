@@ -26,6 +26,7 @@ from pipeline.core.publishing import publish_file
 from pipeline.core.schema import dump
 from pipeline.train import models
 from pipeline.train.config import TrainStageConfig
+from pipeline.train.warm_start import EarlierModel
 from pipeline.train.watch import BestWeights, EpochWatch
 
 INTERVAL_SECONDS = 20.0
@@ -121,9 +122,13 @@ def _variables(trainer: keras.Model) -> Iterator[Any]:
     yield from trainer.optimizer.variables
 
 
-def checkpoint(config: TrainStageConfig, artifacts: Artifacts) -> Checkpoint:
-    """The checkpoint of this very training."""
+def checkpoint(
+    config: TrainStageConfig, artifacts: Artifacts, earlier: EarlierModel | None = None
+) -> Checkpoint:
+    """The checkpoint of this very training, begun with the weights of `earlier`."""
     digest = hashlib.sha256()
+    if earlier is not None:
+        digest.update(earlier.digest.encode("ascii"))
     sections = [dump(config.train), models.plain(config.model), dump(config.strategy)]
     digest.update(json.dumps(sections, sort_keys=True).encode("utf-8"))
     builder, _ = models.load(config.model)

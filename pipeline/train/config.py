@@ -81,6 +81,9 @@ class TrainConfig:
     """The learning rate over time."""
     early_stopping: EarlyStoppingConfig
     """When to stop, what to keep."""
+    warm_start: str | None = Field(pattern=r"^(models:/[^@/]+(@\w+|/[1-9]\d*)|.+\.keras)$")
+    """Earlier model whose weights are copied where layers fit: models:/NAME@champion,
+    models:/NAME/VERSION or a .keras file; null begins at random."""
     class_weights: Literal["none", "balanced"] | dict[str, float]
     """Weight of each class in the loss: none, balanced (each class weighs the same), or by name."""
     label_smoothing: float = Field(ge=0, lt=1)

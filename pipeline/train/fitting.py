@@ -19,6 +19,7 @@ from pipeline.train.examples import Examples
 from pipeline.train.input import endless
 from pipeline.train.strategy import strategy
 from pipeline.train.validation import Validation
+from pipeline.train.warm_start import EarlierModel, copy_weights
 from pipeline.train.watch import BestWeights, EpochWatch, Row, StepWatch
 
 
@@ -77,6 +78,7 @@ def fit(
     *,
     tell: Callable[[Row], None],
     checkpoint: Checkpoint,
+    earlier: EarlierModel | None = None,
 ) -> Fitted:
     """Builds the core, trains it and keeps the weights the config asks for.
 
@@ -87,6 +89,7 @@ def fit(
         validation: The validation split.
         tell: Called with each epoch's row.
         checkpoint: Where an interrupted training is taken up.
+        earlier: Whose weights to begin with, where they fit.
 
     Raises:
         ConfigError: The builder refuses its options, or returns something else than a core.
@@ -98,6 +101,8 @@ def fit(
         runtime.require_determinism()
     with strategy(config.strategy).scope():
         core = build_core(config, features)
+        if earlier is not None:
+            copy_weights(earlier, core, features)
         trainer = trainer_of(core, config, features, cut)
     rule = optimization.loss(features.label, options, smoothed=False)
     epochs = EpochWatch(Validation(core, validation, features.label, rule), tell)

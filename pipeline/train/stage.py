@@ -23,6 +23,7 @@ from pipeline.train.fitting import fit
 from pipeline.train.results import publish
 from pipeline.train.splits import encoded_splits, read_features, weighted
 from pipeline.train.validation import require_monitor
+from pipeline.train.warm_start import earlier_model
 from pipeline.train.watch import Row
 
 
@@ -38,10 +39,14 @@ def run(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> Non
     features = read_features(artifacts)
     train, validation = _splits(config, artifacts, features)
     context.journal.params(_params(config))
-    kept = checkpoint(config, artifacts)
+    earlier = earlier_model(config.train.warm_start, context.root, context.tracking)
+    kept = checkpoint(config, artifacts, earlier)
     with runtime.session(config.train.seed), _curves(config, context) as tell:
-        fitted = fit(config, features, train, validation, tell=tell, checkpoint=kept)
-        record = publish(artifacts, features, fitted, config.model.name)
+        fitted = fit(
+            config, features, train, validation, tell=tell, checkpoint=kept, earlier=earlier
+        )
+        origin = earlier.where if earlier else ""
+        record = publish(artifacts, features, fitted, config.model.name, origin)
     kept.remove()
     _report(record, fitted.history, context)
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from pipeline.core import runtime
 from pipeline.core.artifacts import Artifacts
+from pipeline.core.tracking import TrackingConfig
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.config import TrainStageConfig
 from pipeline.train.examples import Examples
 from pipeline.train.fitting import fit
 from pipeline.train.splits import encoded_splits, read_features, weighted
 from pipeline.train.validation import MEASURED, require_monitor
+from pipeline.train.warm_start import earlier_model
 from pipeline.train.watch import Row
 
 
@@ -44,6 +46,7 @@ class Trials:
     """
 
     def __init__(self, artifacts: Artifacts) -> None:
+        self.root = artifacts.root
         self.features = read_features(artifacts)
         self.train, self.validation = encoded_splits(artifacts, self.features)
 
@@ -52,7 +55,12 @@ class Trials:
         """What can be compared on this table."""
         return MEASURED[self.features.label.task]
 
-    def run(self, config: TrainStageConfig, tell: Callable[[Row], None]) -> TrialResult:
+    def run(
+        self,
+        config: TrainStageConfig,
+        tell: Callable[[Row], None],
+        tracking: TrackingConfig | None = None,
+    ) -> TrialResult:
         """Trains once; leaves nothing behind.
 
         With the same config it gives the weights that the stage gives, and so the same numbers.
@@ -60,12 +68,14 @@ class Trials:
         Args:
             config: Of stage `train`.
             tell: Called with each epoch's row; what it raises ends the trial.
+            tracking: Where `train.warm_start` finds registered models.
 
         Raises:
             ConfigError: An option does not fit the task, or the model cannot be built.
             TrainingDivergedError: The loss is no number any more, or has exploded.
         """
         require_monitor(config.train.early_stopping.monitor, self.features.label, self.validation)
+        earlier = earlier_model(config.train.warm_start, self.root, tracking)
         train: Examples = weighted(self.train, config.train.class_weights, self.features.label)
         # A trial that is cut off is tried anew, so its checkpoints are not for keeping.
         with (
@@ -79,6 +89,7 @@ class Trials:
                 self.validation,
                 tell=tell,
                 checkpoint=Checkpoint(Path(folder) / "checkpoints" / "trial"),
+                earlier=earlier,
             )
         kept = next(row for row in fitted.history if row["epoch"] == fitted.best_epoch)
         return TrialResult(kept, len(fitted.history), fitted.seconds)

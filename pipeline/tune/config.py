@@ -78,7 +78,13 @@ class TuneStageConfig:
 
     def __post_init__(self) -> None:
         """Refuses a space or a budget that cannot be."""
-        self.dimensions()
+        keys = {one.key for one in self.dimensions()}
+        if self.tune.metric == "val_loss" and "train.regression_loss" in keys:
+            raise ConfigError(
+                "tune.space searches train.regression_loss, and tune.metric=val_loss is measured"
+                " by it: trials would not compare",
+                remedy="set tune.metric=val_rmse or tune.metric=val_mae",
+            )
         if self.tune.budget.trials is None and self.tune.budget.minutes is None:
             raise ConfigError(
                 "tune.budget has neither trials nor minutes",
