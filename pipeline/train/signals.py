@@ -26,7 +26,7 @@ def stopping_at_signals(trainer: Trainer) -> Iterator[None]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         del number, frame
-        if float(trainer.wishes_to_stop):
+        if trainer.wishes_to_stop.numpy():
             raise KeyboardInterrupt
         trainer.wishes_to_stop.assign(1.0)
 

@@ -13,6 +13,7 @@ one vector, goes through the strategy. Thus everything that Keras does works as 
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -65,6 +66,10 @@ class Team:
         """Runs `step` on each replica of this process; returns the first one's answer."""
         return step(batch)
 
+    def differentiate(self, function: Callable[[Any], Any], data: Any) -> Any:
+        """Within `step`: calls what computes gradients, where layers find the other replicas."""
+        return function(data)
+
     def exchange(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
     ) -> tuple[Gradients, tf.Tensor]:
@@ -101,20 +106,18 @@ class Workers(Team):
     def __init__(self, cluster: Cluster) -> None:
         self.replicas = self.workers = len(cluster.addresses)
         self.worker = cluster.index
+        _require_free(cluster)
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
             task_type="worker",
             task_id=cluster.index,
             rpc_layer="grpc",
         )
-        try:
-            self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-        except tf.errors.OpError as error:
-            raise PipelineError(
-                f"worker {cluster.index} cannot join the others: {error.message}",
-                expected=f"a free port {cluster.port} here, and workers that answer",
-                remedy="see that no other job uses these addresses, then start all workers again",
-            ) from error
+        self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+    def differentiate(self, function: Callable[[Any], Any], data: Any) -> Any:
+        """In the strategy's context: batch normalisation takes its mean over all workers."""
+        return self._strategy.run(function, args=(data,))
 
     def exchange(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
@@ -146,13 +149,14 @@ class Workers(Team):
         values, indices = self._strategy.run(_concat_both, args=(values[None], indices[None]))
         counts = [each.values.shape.num_elements() for each in slices]
         rows = [each.indices.shape.num_elements() for each in slices]
+        split = zip(slices, tf.split(values, counts, 1), tf.split(indices, rows, 1), strict=True)
         return [
             tf.IndexedSlices(
-                tf.reshape(value, [-1, each.values.shape[-1]]), tf.reshape(index, [-1])
+                tf.reshape(value, [-1, each.values.shape[-1]]),
+                tf.reshape(index, [-1]),
+                each.dense_shape,
             )
-            for each, value, index in zip(
-                slices, tf.split(values, counts, 1), tf.split(indices, rows, 1), strict=True
-            )
+            for each, value, index in split
         ]
 
     def gather(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -163,6 +167,20 @@ class Workers(Team):
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def _gather(self, rows: tf.Tensor) -> tf.Tensor:
         return self._strategy.run(_concat, args=(rows,))
+
+
+def _require_free(cluster: Cluster) -> None:
+    """Refuses a port that is taken: TensorFlow dies of it with an abort."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind(("", cluster.port))
+        except OSError as error:
+            raise PipelineError(
+                f"worker {cluster.index} cannot listen on port {cluster.port}: {error.strerror}",
+                expected="a port that no other program uses",
+                remedy="end the other program (an older job?), or give the worker another port",
+            ) from error
 
 
 def _sum(vector: tf.Tensor) -> tf.Tensor:

@@ -58,7 +58,7 @@ class Trainer(keras.Model):  # type: ignore[misc]
 
     def optimizer_steps(self) -> int:
         """How often the weights have been moved."""
-        return int(self.optimizer.iterations)
+        return int(self.optimizer.iterations.numpy())
 
     @property
     def metrics(self) -> list[keras.Metric]:
@@ -94,7 +94,7 @@ class Trainer(keras.Model):  # type: ignore[misc]
             `loss`, the mean of the epoch so far, and `stops`, how many replicas wish to stop;
             both are the same on all replicas.
         """
-        gradients, loss = self._gradients(data)
+        gradients, loss = self.team.differentiate(self._gradients, data)
         numbers = tf.stack([loss, tf.identity(self.wishes_to_stop)])
         limit = self.optimizer.scale_loss(self.clip_norm) if self.clip_norm else None
         gradients, numbers = self.team.exchange(gradients, numbers, limit)
@@ -122,15 +122,7 @@ class Trainer(keras.Model):  # type: ignore[misc]
         signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), shapes)
         stacked = tf.map_fn(tensors, cut, fn_output_signature=signature, parallel_iterations=1)
         loss, *gradients = stacked
-        return [self._mean(gradient) for gradient in gradients], tf.reduce_mean(loss)
-
-    def _mean(self, stacked: Any) -> Gradient:
-        """Of the gradients of all parts, stacked; slices are put behind each other."""
-        if not isinstance(stacked, tuple):
-            return tf.reduce_mean(stacked, axis=0)
-        values, indices = stacked
-        flat = tf.reshape(values, [-1, *values.shape[2:]])
-        return tf.IndexedSlices(flat / self.parts, tf.reshape(indices, [-1]))
+        return [_mean(gradient) for gradient in gradients], tf.reduce_mean(loss)
 
     def _part(self, data: Any) -> tuple[list[Gradient], tf.Tensor]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
@@ -148,5 +140,14 @@ class Trainer(keras.Model):  # type: ignore[misc]
 
 def _as_tensors(gradient: Gradient) -> Any:
     if isinstance(gradient, tf.IndexedSlices):
-        return (gradient.values, gradient.indices)
+        return (gradient.values, gradient.indices, gradient.dense_shape)
     return gradient
+
+
+def _mean(stacked: Any) -> Gradient:
+    """Of the gradients of all parts, stacked; slices are put behind each other."""
+    if not isinstance(stacked, tuple):
+        return tf.reduce_mean(stacked, axis=0)
+    values, indices, shapes = stacked
+    flat = tf.reshape(values / values.shape[0], [-1, *values.shape[2:]])
+    return tf.IndexedSlices(flat, tf.reshape(indices, [-1]), shapes[0])

@@ -146,22 +146,28 @@ def _leave_with_launcher(grace_seconds: float) -> None:
     """Ends the process when the launcher has died: standard input is a pipe that it holds."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        os.read(sys.stdin.fileno(), 1)
         time.sleep(grace_seconds)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
+class _LostError(PipelineError):
+    """The other workers are not there any more."""
+
+
 def _explained(error: Exception) -> PipelineError:
     kind = type(error).__name__
+    if kind in {"UnavailableError", "AbortedError", "CancelledError", "InternalError"}:
+        return _LostError(f"it lost the other workers: {str(error).splitlines()[0]}")
     if kind == "ResourceExhaustedError" or isinstance(error, MemoryError):
         return PipelineError(
             f"out of memory: {str(error).splitlines()[0] if str(error) else kind}",
             remedy="lower train.global_batch_size, raise train.gradient_accumulation, use fewer"
             " workers or set train.input=stream",
         )
-    return PipelineError(f"{kind}: {error}", remedy="see the traceback in the worker's log")
+    return PipelineError(f"{kind}: {error}", remedy="see the traceback above")
 
 
 def _complain(voice: Voice, error: PipelineError, trace: str) -> None:
@@ -173,7 +179,7 @@ def _complain(voice: Voice, error: PipelineError, trace: str) -> None:
             "remedy": error.remedy,
             "kind": type(error).__name__,
             "exit_code": error.exit_code,
-            "unforeseen": bool(trace),
+            "lost": error.__class__ is _LostError,
         }
     )
 
