@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -101,6 +101,7 @@ def fit(
     checkpoints: Checkpoints,
     team: Team,
     show: Progress = progress,
+    watching: Sequence[keras.callbacks.Callback] = (),
 ) -> Fitted:
     """Builds the core, trains it and keeps the weights the config asks for.
 
@@ -113,6 +114,7 @@ def fit(
         checkpoints: Where an interrupted training is taken up.
         team: Who computes the steps; this process is one of them.
         show: Shows progress.
+        watching: Further callbacks, called before those of this module.
 
     Raises:
         ConfigError: The builder refuses its options, or returns something else than a core.
@@ -135,7 +137,7 @@ def fit(
     require_same_start(trainer)
     trainer.own_dropout()
     with stopping_at_signals(trainer):
-        callbacks = [epochs, best, saver]
+        callbacks = [*watching, epochs, best, saver]
         _run_epochs(trainer, train, options, cut, callbacks=callbacks, show=show)
     seconds = saver.seconds_before + epochs.seconds
     seen = len(epochs.rows) * cut.steps_per_epoch * cut.batch_rows

@@ -22,9 +22,11 @@ from pipeline.train.config import TrainStageConfig
 from pipeline.train.examples import Examples, class_weights, examples, require_classes
 from pipeline.train.fitting import fit, plan_of
 from pipeline.train.identity import identity
-from pipeline.train.input import InMemory
+from pipeline.train.input import InMemory, Source
+from pipeline.train.profiler import Profiler
 from pipeline.train.results import publish
 from pipeline.train.scaling import scaled_rate
+from pipeline.train.stored import Stored, store, too_large
 from pipeline.train.strategy import ALONE, Team
 from pipeline.train.validation import require_monitor
 from pipeline.train.watch import Row
@@ -50,13 +52,12 @@ def work(
     key = identity(config, artifacts, team.replicas)
     require_equal(team, key)
     features = _features(artifacts)
-    train, validation = _splits(config, artifacts, features)
+    source, validation = _splits(config, artifacts, features, team)
     checkpoints = Checkpoints(artifacts.root, key, config.train.checkpoint)
     if team.is_chief:
         context.journal.params(flatten(config.sections()))
-        _announce(config, len(train), team)
+        _announce(config, len(source), team)
     with runtime.session(config.train.seed), _curves(config, context, team) as tell:
-        source = InMemory(train)
         fitted = fit(
             config,
             features,
@@ -66,6 +67,7 @@ def work(
             checkpoints=checkpoints,
             team=team,
             show=show,
+            watching=_profiler(config, context, team),
         )
         if team.is_chief:
             record = publish(artifacts, features, fitted, config.model.name)
@@ -128,14 +130,44 @@ def _features(artifacts: Artifacts) -> FeatureSet:
 
 
 def _splits(
-    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet
-) -> tuple[Examples, Examples]:
-    train = examples(artifacts.split("train").read(), features, "train")
-    validation = examples(artifacts.split("validation").read(), features, "validation")
-    require_classes(train, features.label)
-    require_monitor(config.train.early_stopping.monitor, features.label, validation)
-    weights = class_weights(config.train.class_weights, train.labels, features.label)
-    return Examples(train.encoded, train.labels, weights), validation
+    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet, team: Team
+) -> tuple[Source, Examples]:
+    """The training split and the validation split, in memory or on disk."""
+    choice, label = config.train.class_weights, features.label
+    source: Source
+    if _streamed(config, artifacts, features, team):
+        stored = Stored(store(artifacts, features, "train", choice))
+        source, train = stored, stored.examples()
+        validation = Stored(store(artifacts, features, "validation")).examples()
+    else:
+        plain = examples(artifacts.split("train").read(), features, "train")
+        weights = class_weights(choice, plain.labels, label)
+        train = Examples(plain.encoded, plain.labels, weights)
+        source = InMemory(train)
+        validation = examples(artifacts.split("validation").read(), features, "validation")
+    require_classes(train, label)
+    require_monitor(config.train.early_stopping.monitor, label, validation)
+    return source, validation
+
+
+def _streamed(
+    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet, team: Team
+) -> bool:
+    """Whether rows are read from disk: where one worker has to, all do, for the order's sake."""
+    if config.train.input != "auto":
+        return config.train.input == "stream"
+    wish = too_large(artifacts, features, team.workers)
+    streamed = bool(team.gather(np.array([[wish]], np.int32)).any())
+    if streamed and team.is_chief:
+        say("the encoded rows are too large for memory: streaming them from disk")
+    return streamed
+
+
+def _profiler(config: TrainStageConfig, context: Context, team: Team) -> list[Profiler]:
+    if not config.train.profile or not team.is_chief:
+        return []
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model.name}"
+    return [Profiler(context.root / STATE / "tensorboard" / folder)]
 
 
 @contextlib.contextmanager
