@@ -179,7 +179,7 @@ def main() -> None:
     print("\n".join(lines))
     if asked.write:
         command = f"python benchmarks/preprocess_engines.py --rows {asked.rows}"
-        write_section("preprocess engines", command, lines)
+        write_section("preprocess_engines", command, lines)
 
 
 if __name__ == "__main__":
