@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.features import FeatureSet
@@ -21,6 +20,7 @@ from pipeline.core.records import SPLITS, Split
 from pipeline.core.schema import dump
 from pipeline.preprocess.config import DriftConfig
 from pipeline.preprocess.drift import Named, compare
+from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_columns import describe, describe_label
 from pipeline.preprocess.profile_findings import findings
 from pipeline.preprocess.profile_page import page
@@ -35,7 +35,7 @@ _THREADS = 2
 
 def write_profile(
     folder: Path,
-    splits: Mapping[Split, pd.DataFrame],
+    splits: Mapping[Split, Rows],
     features: FeatureSet,
     cleaning: Sequence[CleaningStep],
     drift: DriftConfig,
@@ -60,7 +60,7 @@ def write_profile(
 
 
 def describe_table(
-    splits: Mapping[Split, pd.DataFrame],
+    splits: Mapping[Split, Rows],
     features: FeatureSet,
     cleaning: Sequence[CleaningStep],
     drift: DriftConfig,

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.core.features import BagFeature, BooleanFeature, DatetimeFeature, FeatureSet, Task
 from pipeline.core.records import LABEL, SPLITS, Split
+from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_records import Association, ColumnKind, Distribution
 from pipeline.preprocess.profile_statistics import Bools, Floats, Ints
 
@@ -34,13 +35,13 @@ class Stack:
         label: Class index or value of every row, shape [rows].
     """
 
-    splits: Mapping[Split, pd.DataFrame]
+    splits: Mapping[Split, Rows]
     task: Task
     classes: tuple[str, ...]
     label: Labels
 
     @classmethod
-    def of(cls, splits: Mapping[Split, pd.DataFrame], features: FeatureSet) -> Stack:
+    def of(cls, splits: Mapping[Split, Rows], features: FeatureSet) -> Stack:
         """Stacks the processed `splits`."""
         label = np.concatenate([splits[name][LABEL].to_numpy() for name in SPLITS])
         return cls(splits, features.label.task, features.label.classes, label)
@@ -65,7 +66,9 @@ class Stack:
 
     def column(self, name: str) -> pd.Series:
         """One column of all splits."""
-        return pd.concat([self.splits[split][name] for split in SPLITS], ignore_index=True)
+        parts = [self.splits[split][name] for split in SPLITS]
+        whole: pd.Series = pd.concat(parts, ignore_index=True)
+        return whole
 
     def tally(self, groups: Ints, size: int) -> Tally:
         """Counts rows by group.

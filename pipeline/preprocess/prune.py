@@ -17,13 +17,14 @@ from pipeline.preprocess.config import (
     NumericConfig,
     PreprocessConfig,
 )
+from pipeline.preprocess.on_disk import Rows
 
 _DENSE_ENOUGH = 0.5
 """Distinct whole numbers that fill at least this share of their range count the rows."""
 
 
 def useless_columns(
-    train: pd.DataFrame, columns: Mapping[str, ColumnConfig], rules: PreprocessConfig
+    train: Rows, columns: Mapping[str, ColumnConfig], rules: PreprocessConfig
 ) -> Mapping[str, str]:
     """Feature columns to drop, each with the reason for people.
 
