@@ -13,6 +13,7 @@ from pipeline.core.console import progress
 from pipeline.core.errors import ConfigError
 from pipeline.core.features import FeatureSet
 from pipeline.train import models, optimization
+from pipeline.train.batch import batch_rows
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.config import TrainConfig, TrainStageConfig
 from pipeline.train.examples import Examples
@@ -96,7 +97,7 @@ def fit(
         TrainingDivergedError: The loss is no number any more, or has exploded.
     """
     options = config.train
-    cut = plan(len(train), options.global_batch_size, options.steps_per_execution)
+    cut = plan(len(train), batch_rows(len(train), options), options.steps_per_execution)
     if options.deterministic:
         runtime.require_determinism()
     with strategy(config.strategy).scope():

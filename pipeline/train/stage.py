@@ -16,8 +16,9 @@ from pipeline.core.records import TrainingRecord
 from pipeline.core.schema import dump, flatten
 from pipeline.core.stage import Context
 from pipeline.train import models
+from pipeline.train.batch import batch_rows
 from pipeline.train.checkpoint import checkpoint
-from pipeline.train.config import TrainStageConfig
+from pipeline.train.config import TrainConfig, TrainStageConfig
 from pipeline.train.examples import Examples
 from pipeline.train.fitting import fit
 from pipeline.train.results import publish
@@ -39,6 +40,7 @@ def run(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> Non
     features = read_features(artifacts)
     train, validation = _splits(config, artifacts, features)
     context.journal.params(_params(config))
+    _tell_cut_batch(len(train), config.train)
     earlier = earlier_model(config.train.warm_start, context.root, context.tracking)
     kept = checkpoint(config, artifacts, earlier)
     with runtime.session(config.train.seed), _curves(config, context) as tell:
@@ -57,6 +59,16 @@ def _splits(
     train, validation = encoded_splits(artifacts, features)
     require_monitor(config.train.early_stopping.monitor, features.label, validation)
     return weighted(train, config.train.class_weights, features.label), validation
+
+
+def _tell_cut_batch(rows: int, options: TrainConfig) -> None:
+    wanted = min(rows, options.global_batch_size)
+    batch = batch_rows(rows, options)
+    if batch < wanted:
+        say(
+            f"batches of {batch} rows instead of {wanted:,}: the table is small"
+            f" (train.min_steps_per_epoch={options.min_steps_per_epoch})"
+        )
 
 
 def _params(config: TrainStageConfig) -> dict[str, object]:

@@ -33,7 +33,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifacts]:
     done = {}
     for task in TASKS:
         done[task] = processed(tmp_path_factory.mktemp(task), task)
-        train(done[task], "wide_deep", train__epochs=4, train__tensorboard=task == "binary")
+        changes = {"train__epochs": 4, "train__early_stopping__patience": None}
+        train(done[task], "wide_deep", **changes, train__tensorboard=task == "binary")
     return done
 
 
