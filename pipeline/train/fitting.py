@@ -52,6 +52,11 @@ def plan(rows: int, global_batch_size: int, steps_per_execution: int) -> Plan:
     return Plan(batch, steps_per_call=round(steps / calls), calls_per_epoch=calls)
 
 
+def plan_of(rows: int, options: TrainConfig) -> Plan:
+    """The plan for a training split of `rows`."""
+    return plan(rows, batch_rows(rows, options), options.steps_per_execution)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained core and how it came about.
@@ -62,6 +67,8 @@ class Fitted:
         best_epoch: Epoch whose weights were kept, from 0.
         seconds: Wall time of `fit`.
         examples_per_second: Training rows seen per second of it.
+        seconds_here: The part of `seconds` since this process took the training up.
+        epoch_seconds: Wall time of each epoch run here, without its validation.
     """
 
     core: keras.Model
@@ -69,6 +76,8 @@ class Fitted:
     best_epoch: int
     seconds: float
     examples_per_second: float
+    seconds_here: float
+    epoch_seconds: list[float]
 
 
 def fit(
@@ -97,7 +106,7 @@ def fit(
         TrainingDivergedError: The loss is no number any more, or has exploded.
     """
     options = config.train
-    cut = plan(len(train), batch_rows(len(train), options), options.steps_per_execution)
+    cut = plan_of(len(train), options)
     if options.deterministic:
         runtime.require_determinism()
     with strategy(config.strategy).scope():
@@ -113,7 +122,15 @@ def fit(
     _run_epochs(trainer, train, options, cut, done=done, callbacks=callbacks)
     seconds = checkpoint.seconds_before + epochs.seconds
     seen = len(epochs.rows) * cut.steps_per_epoch * cut.batch_rows
-    return Fitted(core, epochs.rows, best.best_epoch, seconds, seen / seconds)
+    return Fitted(
+        core=core,
+        history=epochs.rows,
+        best_epoch=best.best_epoch,
+        seconds=seconds,
+        examples_per_second=seen / seconds,
+        seconds_here=epochs.seconds,
+        epoch_seconds=epochs.epoch_seconds,
+    )
 
 
 def _run_epochs(

@@ -17,10 +17,12 @@ from pipeline.core.schema import dump, flatten
 from pipeline.core.stage import Context
 from pipeline.train import models
 from pipeline.train.batch import batch_rows
+from pipeline.train.card import facts, input_seconds, write_card
 from pipeline.train.checkpoint import checkpoint
 from pipeline.train.config import TrainConfig, TrainStageConfig
+from pipeline.train.diverged import keeping_batches
 from pipeline.train.examples import Examples
-from pipeline.train.fitting import fit
+from pipeline.train.fitting import fit, plan_of
 from pipeline.train.results import publish
 from pipeline.train.splits import encoded_splits, read_features, weighted
 from pipeline.train.validation import require_monitor
@@ -43,13 +45,26 @@ def run(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> Non
     _tell_cut_batch(len(train), config.train)
     earlier = earlier_model(config.train.warm_start, context.root, context.tracking)
     kept = checkpoint(config, artifacts, earlier)
+    cut = plan_of(len(train), config.train)
     with runtime.session(config.train.seed), _curves(config, context) as tell:
-        fitted = fit(
-            config, features, train, validation, tell=tell, checkpoint=kept, earlier=earlier
+        cpu_before = time.process_time()
+        with keeping_batches(context.root, train, features, config.train, cut):
+            fitted = fit(
+                config, features, train, validation, tell=tell, checkpoint=kept, earlier=earlier
+            )
+        cpu_seconds = time.process_time() - cpu_before
+        measured = facts(fitted, cut, input_seconds(train, config.train, cut), cpu_seconds)
+        record = publish(
+            artifacts,
+            features,
+            fitted,
+            model_name=config.model.name,
+            warm_start=earlier.where if earlier else "",
+            draw_card=lambda path, record: write_card(path, record, fitted, cut, measured),
         )
-        origin = earlier.where if earlier else ""
-        record = publish(artifacts, features, fitted, config.model.name, origin)
     kept.remove()
+    context.journal.metrics(measured)
+    context.journal.artifact(artifacts.training_card)
     _report(record, fitted.history, context)
 
 
