@@ -13,6 +13,7 @@ from pydantic import Field
 from pipeline.core.schema import config
 
 CategoryEncoding = Literal["embedding", "one_hot"]
+BagWeighting = Literal["binary", "count", "tf_idf"]
 DatePart = Literal["month", "day", "day_of_week", "day_of_year", "hour", "minute"]
 
 DENSE_LIMIT = 1e6
@@ -148,6 +149,45 @@ class DatetimeFeature:
 
 
 @config
+class BagFeature:
+    """The words of a text, or the entries of a list, each a dense column of its own.
+
+    A text (`separator` None) is cut at runs of ASCII blanks, punctuation and control characters
+    after ASCII letters became lower case; other characters stay as they are. A list is cut at
+    `separator`; ASCII blanks around an entry go. Empty words do not count.
+
+    dense: column i is of `vocabulary[i]`; behind them `hash_buckets` columns, where a word that
+    is not known counts in column `Fingerprint64(utf-8) mod hash_buckets`; without buckets it
+    counts nowhere. A column holds, by `weighting`, 1 where the word occurs at all (binary), how
+    often it occurs (count), or the count times `idf[i]`, divided by the Euclidean norm of the row
+    where that is not 0 (tf_idf; Manning et al., "Introduction to Information Retrieval", 2008,
+    chapter 6). A missing text has zeros.
+    """
+
+    kind: Literal["bag"] = "bag"
+    """Discriminator."""
+    name: str
+    """Unique name of the feature."""
+    column: str
+    """Raw column it reads, of dtype string."""
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    """One ASCII character between the entries of a list; None: the words of a text."""
+    vocabulary: tuple[str, ...]
+    """Known words, those of most training rows first."""
+    hash_buckets: int = Field(default=0, ge=0)
+    """Columns that unknown words share; 0: they are left out."""
+    weighting: BagWeighting
+    """What a column holds."""
+    idf: tuple[float, ...] = ()
+    """Weight of each column, `ln((1 + rows) / (1 + rows with it)) + 1`; empty but for tf_idf."""
+
+    @property
+    def width(self) -> int:
+        """Dense columns."""
+        return len(self.vocabulary) + self.hash_buckets
+
+
+@config
 class CrossFeature:
     """A combination of index columns: mixed-radix number of the indices, modulo `buckets`.
 
@@ -172,6 +212,11 @@ class CrossFeature:
 
 
 Feature = Annotated[
-    NumericFeature | CategoricalFeature | BooleanFeature | DatetimeFeature | CrossFeature,
+    NumericFeature
+    | CategoricalFeature
+    | BooleanFeature
+    | DatetimeFeature
+    | BagFeature
+    | CrossFeature,
     Field(discriminator="kind"),
 ]

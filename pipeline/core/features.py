@@ -19,6 +19,8 @@ from pydantic import Field
 from pipeline.core.feature_kinds import (
     DATE_PART_PERIODS,
     DENSE_LIMIT,
+    BagFeature,
+    BagWeighting,
     BooleanFeature,
     CategoricalFeature,
     CategoryEncoding,
@@ -34,6 +36,8 @@ from pipeline.core.schema import config
 __all__ = [
     "DATE_PART_PERIODS",
     "DENSE_LIMIT",
+    "BagFeature",
+    "BagWeighting",
     "BooleanFeature",
     "CategoricalFeature",
     "CategoryEncoding",
@@ -47,6 +51,7 @@ __all__ = [
     "Label",
     "NumericFeature",
     "Task",
+    "dense_names",
     "index_columns",
 ]
 
@@ -130,8 +135,11 @@ class FeatureSet:
 
     @property
     def dense_names(self) -> tuple[str, ...]:
-        """Names of the dense columns in order: feature, `feature.missing`, `feature.part.sin`."""
-        return tuple(name for feature in self.features for name in _dense_names(feature))
+        """Names of the dense columns in order.
+
+        feature, `feature.missing`, `feature.part.sin`, `feature=word`, `feature#bucket`.
+        """
+        return tuple(name for feature in self.features for name in dense_names(feature))
 
     @property
     def index_columns(self) -> tuple[IndexColumn, ...]:
@@ -147,7 +155,8 @@ def index_columns(features: Sequence[Feature]) -> tuple[IndexColumn, ...]:
     return tuple(columns)
 
 
-def _dense_names(feature: Feature) -> list[str]:
+def dense_names(feature: Feature) -> list[str]:
+    """Names of the dense columns of one feature, in order."""
     match feature:
         case NumericFeature(boundaries=[]) | BooleanFeature():
             missing = [f"{feature.name}.missing"] if feature.indicator else []
@@ -155,6 +164,9 @@ def _dense_names(feature: Feature) -> list[str]:
         case DatetimeFeature(cyclic=True):
             waves = ("sin", "cos")
             return [f"{feature.name}.{part}.{wave}" for part in feature.parts for wave in waves]
+        case BagFeature():
+            buckets = [f"{feature.name}#{bucket}" for bucket in range(feature.hash_buckets)]
+            return [*(f"{feature.name}={word}" for word in feature.vocabulary), *buckets]
     return []
 
 

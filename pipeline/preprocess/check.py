@@ -22,8 +22,10 @@ from pipeline.preprocess.config import (
     ColumnConfig,
     DatetimeConfig,
     IdConfig,
+    ListConfig,
     NumericConfig,
     PreprocessConfig,
+    TextConfig,
 )
 from pipeline.preprocess.raw import Mask, Typed, moments, spoken
 
@@ -42,6 +44,8 @@ _KINDS: dict[type, str] = {
     BooleanConfig: "a truth value",
     DatetimeConfig: "a date in ISO 8601 or in its format",
     CategoricalConfig: "a word or a code",
+    TextConfig: "text",
+    ListConfig: "a list of words",
     IdConfig: "a word or a code",
 }
 
@@ -81,7 +85,8 @@ def check(
     """
     require_relations(columns)
     if broken := breaches(typed, columns, rules):
-        raise _explained(broken, typed, label, rules)
+        told = [told_of(one, typed, label, rules.shown_rows) for one in broken]
+        raise explained(told, touched_rows(broken), len(typed.raw))
 
 
 def require_relations(columns: Mapping[str, ColumnConfig]) -> None:
@@ -201,17 +206,50 @@ def _missing(values: pd.Series[Any]) -> pd.Series[bool]:
     return values.isna() if values.dtype.kind == "f" else values == ""
 
 
-def _explained(
-    broken: Sequence[Breach], typed: Typed, label: str, rules: PreprocessConfig
-) -> DataError:
-    lines = []
-    for one in broken:
-        name = spoken(one.column, label)
+@dataclass(frozen=True)
+class Told:
+    """A breach for people.
+
+    Attributes:
+        column: Raw column.
+        said: What should hold.
+        rows: Rows that break it; None where the column as a whole does.
+        shown: The first of them, or what is wrong with the whole.
+    """
+
+    column: str
+    said: str
+    rows: int | None
+    shown: tuple[str, ...]
+
+    def line(self) -> str:
+        """One line."""
+        where = ", ".join(self.shown)
+        if self.rows is not None:
+            more = ", ..." if self.rows > len(self.shown) else ""
+            where = f"{self.rows:,} rows ({where}{more})"
+        return f"  '{self.column}' {self.said}: not so in {where}"
+
+
+def told_of(one: Breach, typed: Typed, label: str, limit: int, offset: int = 0) -> Told:
+    """Tells of a breach; `offset` is the number of the table's first row, from 0."""
+    name = spoken(one.column, label)
+    if not len(one.rows):
         share = f"{_missing(typed.frame[one.column]).mean():.1%} missing"
-        where = _shown(typed.raw[name], one.rows, rules.shown_rows) if len(one.rows) else share
-        lines.append(f"  '{name}' {one.said}: not so in {where}")
-    touched = len(np.unique(np.concatenate([one.rows for one in broken])))
-    rows_said = f" in {touched:,} of {len(typed.raw):,} rows" if touched else ""
+        return Told(name, one.said, None, (share,))
+    shown = examples(typed.raw[name], one.rows, limit, offset)
+    return Told(name, one.said, len(one.rows), tuple(shown))
+
+
+def touched_rows(broken: Sequence[Breach]) -> int:
+    """How many rows break a rule."""
+    return len(np.unique(np.concatenate([one.rows for one in broken]))) if broken else 0
+
+
+def explained(told: Sequence[Told], touched: int, rows: int) -> DataError:
+    """The error that names every broken rule."""
+    lines = [one.line() for one in told]
+    rows_said = f" in {touched:,} of {rows:,} rows" if touched else ""
     return DataError(
         f"the table breaks {len(lines)} rule{'s' * (len(lines) > 1)}{rows_said}\n"
         + "\n".join(lines),
@@ -222,14 +260,11 @@ def _explained(
     )
 
 
-def _shown(values: pd.Series[Any], rows: NDArray[np.int64], limit: int) -> str:
-    more = ", ..." if len(rows) > limit else ""
-    return f"{len(rows):,} rows ({', '.join(examples(values, rows, limit))}{more})"
-
-
-def examples(values: pd.Series[Any], rows: NDArray[np.int64], limit: int) -> list[str]:
+def examples(
+    values: pd.Series[Any], rows: NDArray[np.int64], limit: int, offset: int = 0
+) -> list[str]:
     """The first `limit` of `rows` with what stands there; rows count from 1 for people."""
     first = rows[:limit]
     # tolist, because it gives Python's own numbers, which print plainly.
     shown = values.iloc[first].tolist()
-    return [f"row {row + 1}: {value!r}" for row, value in zip(first, shown, strict=True)]
+    return [f"row {row + 1 + offset}: {value!r}" for row, value in zip(first, shown, strict=True)]

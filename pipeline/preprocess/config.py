@@ -18,7 +18,9 @@ from pipeline.preprocess.config_columns import (
     DatetimeConfig,
     IdConfig,
     Indicator,
+    ListConfig,
     NumericConfig,
+    TextConfig,
 )
 
 __all__ = [
@@ -34,11 +36,13 @@ __all__ = [
     "IdConfig",
     "Indicator",
     "LabelConfig",
+    "ListConfig",
     "NumericConfig",
     "PreprocessConfig",
     "PreprocessStageConfig",
     "RandomSplit",
     "SplitConfig",
+    "TextConfig",
     "TimeSplit",
 ]
 

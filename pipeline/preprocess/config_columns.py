@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, CategoryEncoding, DatePart
+from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, BagWeighting, CategoryEncoding, DatePart
 from pipeline.core.schema import config
 
 Bounds = tuple[float | None, float | None]
@@ -42,6 +42,8 @@ class NumericConfig:
     """Another numeric column that this one never exceeds; the check stops where it does."""
     clip: Bounds | None = None
     """Real but extreme values are moved to these bounds, in raw units."""
+    clip_quantiles: tuple[float, float] | None = None
+    """The same at these quantiles of the training rows, 0 to 1, e.g. [0.01, 0.99]."""
     log: bool = False
     """Takes `sign(x) log(1 + |x|)`, for long-tailed numbers."""
     scaling: Literal["standard", "min_max", "none"] = "standard"
@@ -63,6 +65,10 @@ class NumericConfig:
         """Refuses what contradicts itself."""
         _ordered("range", self.range)
         _ordered("clip", self.clip)
+        if self.clip_quantiles is not None:
+            low, high = self.clip_quantiles
+            if self.clip is not None or not 0 <= low < high <= 1:
+                raise ValueError("clip_quantiles as [low, high] from 0 to 1, and no clip beside it")
         if not self.dense and not self.buckets:
             raise ValueError("buckets above 0 where dense is false, or the column is no feature")
         if self.buckets == 1:
@@ -81,6 +87,8 @@ class CategoricalConfig:
     """The only possible words; empty: any. Another word stops the check."""
     min_count: int = Field(default=5, ge=1)
     """Training rows a word needs to be known."""
+    min_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training rows with a word that it needs to be known; rarer ones are alike."""
     max_size: int = Field(default=10_000, ge=0)
     """Known words at most, the most frequent ones; 0: every word is hashed."""
     hash_buckets: int = Field(default=0, ge=0)
@@ -142,8 +150,60 @@ class DatetimeConfig:
     """Embedding width of a part that is not cyclic; 0: worked out from its values."""
 
 
+@config
+class TextConfig:
+    """Free text; each known word becomes a dense feature."""
+
+    kind: Literal["text"]
+    """Discriminator."""
+    max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
+    """The check stops when more than this share of rows misses the value, 0 to 1."""
+    min_count: int = Field(default=5, ge=1)
+    """Training rows a word needs to be known."""
+    max_size: int = Field(default=300, ge=0, le=10_000)
+    """Known words at most, those of most rows; each is a dense feature; 0: every word is hashed."""
+    hash_buckets: int = Field(default=0, ge=0, le=10_000)
+    """Dense features that unknown words share by their hash; 0: they are left out."""
+    weighting: BagWeighting = "tf_idf"
+    """binary: whether a word occurs; count: how often; tf_idf: rare words weigh more."""
+
+    def __post_init__(self) -> None:
+        """Refuses a bag without columns."""
+        _some_columns(self.max_size, self.hash_buckets)
+
+
+@config
+class ListConfig:
+    """Several words in one value, e.g. "news;sport"; each known word becomes a dense feature."""
+
+    kind: Literal["list"]
+    """Discriminator."""
+    max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
+    """The check stops when more than this share of rows misses the value, 0 to 1."""
+    separator: str = Field(default=";", pattern=r"^[!-/:-@\[-`{-~]$")
+    """What stands between the words: one ASCII character that is no letter, digit or blank."""
+    min_count: int = Field(default=5, ge=1)
+    """Training rows a word needs to be known."""
+    max_size: int = Field(default=300, ge=0, le=10_000)
+    """Known words at most, those of most rows; each is a dense feature; 0: every word is hashed."""
+    hash_buckets: int = Field(default=0, ge=0, le=10_000)
+    """Dense features that unknown words share by their hash; 0: they are left out."""
+    weighting: BagWeighting = "binary"
+    """binary: whether a word occurs; count: how often; tf_idf: rare words weigh more."""
+
+    def __post_init__(self) -> None:
+        """Refuses a bag without columns."""
+        _some_columns(self.max_size, self.hash_buckets)
+
+
 ColumnConfig = Annotated[
-    NumericConfig | CategoricalConfig | BooleanConfig | DatetimeConfig | IdConfig,
+    NumericConfig
+    | CategoricalConfig
+    | BooleanConfig
+    | DatetimeConfig
+    | TextConfig
+    | ListConfig
+    | IdConfig,
     Field(discriminator="kind"),
 ]
 """One raw column: what it is and how it becomes features."""
@@ -167,3 +227,8 @@ def _ordered(name: str, bounds: Bounds | None) -> None:
     low, high = bounds or (None, None)
     if low is not None and high is not None and low >= high:
         raise ValueError(f"{name} as [low, high] with low below high")
+
+
+def _some_columns(max_size: int, hash_buckets: int) -> None:
+    if max_size == 0 and hash_buckets == 0:
+        raise ValueError("hash_buckets above 0 where max_size is 0, or there is no feature")

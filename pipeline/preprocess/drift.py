@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.core.bags import tokens
 from pipeline.core.dates import part_indices
 from pipeline.core.features import (
+    BagFeature,
     BooleanFeature,
     CategoricalFeature,
     DatetimeFeature,
@@ -101,9 +103,22 @@ def compared(frame: pd.DataFrame, features: FeatureSet) -> Columns:
                 columns[feature.column] = words.astype("str").where(truths.notna(), "")
             case CategoricalFeature():
                 columns[feature.column] = frame[feature.column]
+            case BagFeature():
+                columns |= _bag(frame[feature.column], feature)
             case DatetimeFeature():
                 columns |= _parts(frame[feature.column], feature)
     return columns
+
+
+def _bag(texts: pd.Series[Any], feature: BagFeature) -> dict[str, pd.Series[Any]]:
+    """How many words a text has, and what share of them the model does not know."""
+    known = {word.encode() for word in feature.vocabulary}
+    cut = [tokens(text, feature.separator) for text in texts.tolist()]
+    unknown = [sum(token not in known for token in row) / len(row) if row else 0.0 for row in cut]
+    return {
+        f"{feature.column}.words": pd.Series([float(len(row)) for row in cut], dtype="float64"),
+        f"{feature.column}.unknown": pd.Series(unknown, dtype="float64"),
+    }
 
 
 def _parts(words: pd.Series[Any], feature: DatetimeFeature) -> dict[str, pd.Series[Any]]:

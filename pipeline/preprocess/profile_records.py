@@ -9,7 +9,7 @@ from pipeline.core.records import Split
 from pipeline.core.schema import config
 from pipeline.preprocess.drift_records import DriftReport
 
-ColumnKind = Literal["number", "category", "truth", "date"]
+ColumnKind = Literal["number", "category", "truth", "date", "text"]
 Measure = Literal[
     "auc", "pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"
 ]

@@ -28,6 +28,7 @@ from pipeline.preprocess.config import (
     HashSplit,
     IdConfig,
     LabelConfig,
+    ListConfig,
     NumericConfig,
     PreprocessStageConfig,
     SplitConfig,
@@ -108,6 +109,8 @@ def typed_values(values: pd.Series[Any], how: ColumnConfig | None) -> tuple[Any,
             return convert(values, column)
         case DatetimeConfig():
             return _dates(values, how)
+        case ListConfig():
+            values = _joined(values, how.separator)
     return convert(values, Column(name=name, dtype="string"))
 
 
@@ -121,6 +124,19 @@ def moments(words: pd.Series[Any]) -> NDArray[np.datetime64]:
 def spoken(name: object, label: str) -> str:
     """The raw column behind a name of the working table."""
     return label if name == LABEL else str(name).removeprefix(SPLIT_KEY)
+
+
+def _joined(values: pd.Series[Any], separator: str) -> pd.Series[Any]:
+    """Lists (of Parquet and JSONL) as text with the separator between; other values stay."""
+    if values.dtype != object:
+        return values
+    return values.map(
+        lambda value: (
+            separator.join(map(str, value))
+            if isinstance(value, list | tuple | np.ndarray)
+            else value
+        )
+    )
 
 
 def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:

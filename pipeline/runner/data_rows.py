@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline.ingest import STAGE as INGEST
 from pipeline.ingest.config import FileSource, IngestStageConfig, ReadConfig, SqlSource
 from pipeline.ingest.join import left_join
 from pipeline.ingest.locate import local_file
+from pipeline.ingest.privacy import protect
 from pipeline.ingest.read import read_table
 from pipeline.ingest.stage import bring
 from pipeline.preprocess import STAGE as PREPROCESS
@@ -26,7 +27,7 @@ from pipeline.preprocess.contract_training import Seen, Training
 from pipeline.preprocess.raw import parts
 from pipeline.runner.stages import CONFIGURED
 
-_OF_THE_FILE = {"format", "compression", "columns", "dtypes", "sha256"}
+_OF_THE_FILE = {"format", "compression", "columns", "dtypes", "sha256", "pii"}
 """Options of the source that say something about its own file alone."""
 
 
@@ -96,9 +97,10 @@ def _read(path: str, config: IngestStageConfig, root: Path) -> pa.Table:
         table = read_table(file.path, file.uri, how)
         dtypes = {} if isinstance(config.source, SqlSource) else config.source.dtypes
         known = {name: kind for name, kind in dtypes.items() if name in table.column_names}
-        if not known:
-            return table
-        return read_table(file.path, file.uri, FileSource(**{**asdict(how), "dtypes": known}))
+        if known:
+            table = read_table(file.path, file.uri, replace(how, dtypes=known))
+    named = {name: way for name, way in config.source.pii.items() if name in table.column_names}
+    return protect(table, named, file.uri)
 
 
 def _options(config: IngestStageConfig) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class BatchSession(SavedModelSession):
         super().__init__(folder, threads, tags=tags, settings=settings)
         self._batching = batching
         self._building = threading.Lock()
+        self._counting = threading.Lock()
+        self._running = 0
         # As in the real server: a request for some of the outputs only is not batched.
         self._batched: dict[Key, dict[tuple[Any, ...], Runner | None]] = {
             _key(signature.inputs.values(), signature.outputs.values()): {}
@@ -81,17 +83,46 @@ class BatchSession(SavedModelSession):
         runner = runners[shapes] if shapes in runners else self._queue(key, shapes)
         if runner is None or not len(arrays[0]):
             return super().run(feeds, fetches)
+        with self._counting:
+            at_once = self._may_run_at_once(len(arrays[0]))
+            self._running += 1
         try:
-            results = dict(zip(key[1], runner(*arrays), strict=True))
+            if at_once:
+                return super().run(feeds, fetches)
+            results = self._run_in_batch(key, runner, arrays)
+            if results is None:  # another caller's row may be to blame: each is judged by its own
+                return super().run(feeds, fetches)
+        finally:
+            with self._counting:
+                self._running -= 1
+        found = dict(zip(key[1], results, strict=True))
+        return [found[name] for name in fetches]
+
+    def _may_run_at_once(self, rows: int) -> bool:
+        """Whether the scheduler would run these rows by themselves, and now.
+
+        It would where a thread is free and batches wait for nothing; its part can then be saved.
+        """
+        batching = self._batching
+        return (
+            not batching.timeout_micros
+            and self._running < batching.threads
+            and (not batching.sizes or rows in batching.sizes)
+        )
+
+    def _run_in_batch(
+        self, key: Key, runner: Runner, arrays: Sequence[Array]
+    ) -> list[Array] | None:
+        """The answers, or None where an op refused the batch."""
+        try:
+            return runner(*arrays)
         except tf.errors.UnavailableError as error:
             raise tf.errors.UnavailableError(None, None, _first_line(error)) from error
         except tf.errors.OpError as error:
             if _OUTPUTS_UNFIT in error.message:
                 log.warning("a signature's answers have no row for each row: not batched")
-                runners[shapes] = None
-            # It may be another caller's row that was refused: each is judged by its own.
-            return super().run(feeds, fetches)
-        return [results[name] for name in fetches]
+                self._batched[key][tuple(array.shape[1:] for array in arrays)] = None
+            return None
 
     def _check_rows(self, arrays: Sequence[Array]) -> None:
         if any(array.ndim == 0 for array in arrays):

@@ -40,6 +40,8 @@ _PARTS = {"scomplex_val": np.float32, "dcomplex_val": np.float64}
 _WIRE_TAGS = {np.dtype(np.float32): b"\x2a", np.dtype(np.float64): b"\x32"}
 """Protobuf tags of the packed fields float_val (5) and double_val (6)."""
 
+_ENUMS = {dtype: enum for enum, dtype in DTYPES.items()}
+
 _LARGEST_BYTES = 2**31
 """A request's shape may claim any size; no tensor larger than a protobuf can be is made."""
 
@@ -84,12 +86,29 @@ def _shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
 def _typed_values(proto: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array:
     field = _FIELDS[proto.dtype]
     values = getattr(proto, field)
+    if dtype in _WIRE_TAGS:
+        packed = _packed_values(proto, len(values), dtype)
+        return np.array(values, dtype) if packed is None else packed
     if proto.dtype in _HALVES:
         return np.array(values, np.uint16).view(dtype)
     if field in _PARTS:
         return np.array(values, _PARTS[field])[: len(values) // 2 * 2].view(dtype)
     # int_val may hold numbers that do not fit an int8; C++ wraps them, and so does astype.
     return np.array(values, np.int64 if field == "int_val" else dtype).astype(dtype, copy=False)
+
+
+def _packed_values(proto: tensor_pb2.TensorProto, count: int, dtype: np.dtype[Any]) -> Array | None:
+    """The values of float_val or double_val from the message's own bytes, which end with them.
+
+    Many times faster than through a list. None where a field with a higher number is set too.
+    """
+    size = count * dtype.itemsize
+    head = _WIRE_TAGS[dtype] + _varint(size)
+    message = proto.SerializeToString(deterministic=True)
+    start = len(message) - size
+    if not count or message[start - len(head) : start] != head:
+        return None
+    return np.frombuffer(message, dtype, count, start)
 
 
 def _filled(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
@@ -106,8 +125,11 @@ def _strings(proto: tensor_pb2.TensorProto, count: int) -> Array:
     if proto.tensor_content:
         array[:] = _packed_strings(proto.tensor_content, count)
         return array
-    given = list(proto.string_val)[:count]
-    array[: len(given)] = given
+    given = list(proto.string_val)
+    if len(given) == count:
+        array[:] = given
+        return array
+    array[: len(given)] = given[:count]
     array[len(given) :] = given[-1] if given else b""
     return array
 
@@ -161,7 +183,7 @@ def fill_proto(proto: tensor_pb2.TensorProto, array: Array) -> None:
         # Packed little-endian values are the array's own bytes: many times faster than a list.
         data = np.ascontiguousarray(array).tobytes()
         proto.MergeFromString(_WIRE_TAGS[array.dtype] + _varint(len(data)) + data)
-        proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
+        proto.dtype = _ENUMS[array.dtype]
     else:
         _fill_typed(proto, array)
     for size in array.shape:
@@ -169,9 +191,9 @@ def fill_proto(proto: tensor_pb2.TensorProto, array: Array) -> None:
 
 
 def _fill_typed(proto: tensor_pb2.TensorProto, array: Array) -> None:
-    proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
-    if proto.dtype not in _FIELDS:
+    if array.dtype not in _ENUMS:
         raise ValueError(f"no tensor of dtype {array.dtype} can be written")
+    proto.dtype = _ENUMS[array.dtype]
     field = _FIELDS[proto.dtype]
     flat = array.ravel()
     if proto.dtype in _HALVES:

@@ -9,16 +9,15 @@ from pathlib import Path
 from pipeline.core.page import BLUE, GREEN, ORANGE, chart, gallery, page, table
 from pipeline.core.records import TrainingRecord
 from pipeline.train.config import TrainConfig
-from pipeline.train.examples import Examples
 from pipeline.train.fitting import Fitted, Plan
-from pipeline.train.input import endless
+from pipeline.train.input import Source, endless
 from pipeline.train.watch import Row
 
 _INPUT_SECONDS = 0.1
 _INPUT_BATCHES = 64
 
 
-def input_seconds(train: Examples, options: TrainConfig, cut: Plan) -> float:
+def input_seconds(train: Source, options: TrainConfig, cut: Plan) -> float:
     """Seconds that the input takes for a batch when nothing else runs; measured for 0.1 s.
 
     In training the next batches are made beside the steps, so this share of a step is the most

@@ -14,9 +14,9 @@ from pipeline.core.artifacts import STATE
 from pipeline.core.features import FeatureSet
 from pipeline.core.publishing import publish_file
 from pipeline.train.config import TrainConfig
-from pipeline.train.examples import Examples
 from pipeline.train.fitting import Plan
-from pipeline.train.input import endless
+from pipeline.train.input import Source, endless
+from pipeline.train.strategy import Team
 from pipeline.train.watch import TrainingDivergedError
 
 BATCHES = f"{STATE}/diverged/batches.npz"
@@ -24,7 +24,13 @@ BATCHES = f"{STATE}/diverged/batches.npz"
 
 @contextmanager
 def keeping_batches(
-    root: Path, train: Examples, features: FeatureSet, options: TrainConfig, cut: Plan
+    root: Path,
+    train: Source,
+    features: FeatureSet,
+    *,
+    options: TrainConfig,
+    cut: Plan,
+    team: Team,
 ) -> Iterator[None]:
     """Where the block diverges, saves the batches it saw last and names the file in the error.
 
@@ -39,7 +45,7 @@ def keeping_batches(
     try:
         yield
     except TrainingDivergedError as error:
-        if error.steps is None:
+        if error.steps is None or not team.is_chief:
             raise
         arrays: dict[str, Any] = _batches(
             train, options, cut, error.epoch * cut.steps_per_epoch, error.steps
@@ -53,7 +59,7 @@ def keeping_batches(
 
 
 def _batches(
-    train: Examples, options: TrainConfig, cut: Plan, before: int, steps: range
+    train: Source, options: TrainConfig, cut: Plan, before: int, steps: range
 ) -> dict[str, NDArray[Any]]:
     stream = endless(train, cut.batch_rows, options.seed, first_batch=before + steps.start)
     batches = list(stream.take(len(steps)).as_numpy_iterator())
@@ -63,7 +69,7 @@ def _batches(
         "indices": np.stack([inputs["indices"] for inputs, *_ in batches]),
         "labels": np.stack([rest[0] for _, *rest in batches]),
     }
-    if train.weights is not None:
+    if len(batches[0]) == 3:
         arrays["weights"] = np.stack([rest[1] for _, *rest in batches])
     return arrays
 

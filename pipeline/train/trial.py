@@ -10,11 +10,13 @@ from pathlib import Path
 from pipeline.core import runtime
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.tracking import TrackingConfig
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.config import TrainStageConfig
 from pipeline.train.examples import Examples
 from pipeline.train.fitting import fit
+from pipeline.train.input import InMemory
 from pipeline.train.splits import encoded_splits, read_features, weighted
+from pipeline.train.strategy import ALONE
 from pipeline.train.validation import MEASURED, require_monitor
 from pipeline.train.warm_start import earlier_model
 from pipeline.train.watch import Row
@@ -85,10 +87,11 @@ class Trials:
             fitted = fit(
                 config,
                 self.features,
-                train,
+                InMemory(train),
                 self.validation,
                 tell=tell,
-                checkpoint=Checkpoint(Path(folder) / "checkpoints" / "trial"),
+                checkpoints=Checkpoints(Path(folder), "trial", config.train.checkpoint),
+                team=ALONE,
                 earlier=earlier,
             )
         kept = next(row for row in fitted.history if row["epoch"] == fitted.best_epoch)

@@ -19,7 +19,7 @@ from pipeline.core.tracking_registry import SAVED_MODEL
 from pipeline.register.package import package
 from pipeline.runner.stale import tell_stale_warm_start
 from pipeline.train import STAGE
-from pipeline.train.checkpoint import checkpoint
+from pipeline.train.identity import identity
 from pipeline.train.warm_start import earlier_model
 from tests.stores import TRACKING, put_store
 from tests.train.worlds import context, processed, settings, train
@@ -156,8 +156,8 @@ def test_another_beginning_is_another_training(source: Artifacts) -> None:
     one = earlier_model("models:/colours@champion", source.root, TRACKING)
     assert one is not None
     other = one.__class__(one.where, {n: w + 1 for n, w in one.weights.items()}, one.features)
-    paths = {checkpoint(config, source, earlier).path for earlier in (None, one, other)}
-    assert len(paths) == 3
+    keys = {identity(config, source, 1, earlier) for earlier in (None, one, other)}
+    assert len(keys) == 3
 
 
 def test_a_changed_champion_is_told(world: Artifacts, capsys: pytest.CaptureFixture[str]) -> None:
