@@ -8,7 +8,7 @@ import inspect
 import json
 from pathlib import Path
 
-from pipeline.core.artifacts import Artifacts
+from pipeline.core.artifacts import Artifacts, require
 from pipeline.core.schema import dump
 from pipeline.train import models
 from pipeline.train.config import TrainStageConfig
@@ -32,6 +32,8 @@ def identity(
     builder, _ = models.load(config.model)
     code = [Path(inspect.getfile(builder)), *sorted(Path(__file__).parent.rglob("*.py"))]
     data = [artifacts.features.path, *(artifacts.split(s).path for s in ("train", "validation"))]
+    for path in data:
+        require(path)
     for path in (*code, *data):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
