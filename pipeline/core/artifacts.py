@@ -167,7 +167,7 @@ class Artifacts:
 
     @property
     def trained(self) -> Folder:
-        """model.keras, history.csv and training.json, published together."""
+        """model.keras, history.csv, training.json and card.html, published together."""
         return Folder(self.root / TRAINED)
 
     @property
@@ -179,6 +179,11 @@ class Artifacts:
     def history(self) -> Path:
         """One line an epoch: epoch, learning_rate, loss, metrics, val_loss, val_metrics."""
         return self.root / TRAINED / "history.csv"
+
+    @property
+    def training_card(self) -> Path:
+        """Curves and pace of the training as one page for people."""
+        return self.root / TRAINED / "card.html"
 
     @property
     def training(self) -> Record[TrainingRecord]:

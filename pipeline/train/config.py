@@ -79,6 +79,8 @@ class TrainConfig:
     """Passes over the training split at most."""
     global_batch_size: int = Field(ge=1)
     """Rows per step, over all replicas together; no more than the training split has."""
+    min_steps_per_epoch: int = Field(ge=1)
+    """Batches are cut, to 8 rows at least, until an epoch has so many steps; 1 cuts none."""
     seed: int = Field(ge=0, lt=2**31)
     """Decides initial weights, row order and dropout."""
     deterministic: bool

@@ -14,6 +14,7 @@ from pipeline.core.console import Progress, progress
 from pipeline.core.errors import ConfigError
 from pipeline.core.features import FeatureSet
 from pipeline.train import models, optimization
+from pipeline.train.batch import batch_rows
 from pipeline.train.checkpoint import Checkpoints, Saver, require_same_start
 from pipeline.train.config import TrainConfig, TrainStageConfig
 from pipeline.train.examples import Examples
@@ -83,6 +84,8 @@ class Fitted:
         best_epoch: Epoch whose weights were kept, from 0.
         seconds: Wall time of `fit`.
         examples_per_second: Training rows seen per second of it.
+        seconds_here: The part of `seconds` since this process took the training up.
+        epoch_seconds: Wall time of each epoch run here, without its validation.
     """
 
     core: keras.Model
@@ -90,6 +93,8 @@ class Fitted:
     best_epoch: int
     seconds: float
     examples_per_second: float
+    seconds_here: float
+    epoch_seconds: list[float]
 
 
 def fit(
@@ -146,7 +151,15 @@ def fit(
         _run_epochs(trainer, train, options, cut, callbacks=callbacks, show=show)
     seconds = saver.seconds_before + epochs.seconds
     seen = len(epochs.rows) * cut.steps_per_epoch * cut.batch_rows
-    return Fitted(core, epochs.rows, best.best_epoch, seconds, seen / seconds)
+    return Fitted(
+        core=core,
+        history=epochs.rows,
+        best_epoch=best.best_epoch,
+        seconds=seconds,
+        examples_per_second=seen / seconds,
+        seconds_here=epochs.seconds,
+        epoch_seconds=epochs.epoch_seconds,
+    )
 
 
 def plan_of(config: TrainStageConfig, rows: int, team: Team) -> Plan:
@@ -157,7 +170,8 @@ def plan_of(config: TrainStageConfig, rows: int, team: Team) -> Plan:
     """
     options = config.train
     shares = team.replicas * options.gradient_accumulation
-    return plan(rows, options.global_batch_size, options.steps_per_execution, shares)
+    batch = batch_rows(rows, options, shares)
+    return plan(rows, batch, options.steps_per_execution, shares)
 
 
 def _run_epochs(

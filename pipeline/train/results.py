@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -35,9 +36,27 @@ def model_hash(features: FeatureSet, core: keras.Model) -> str:
 
 
 def publish(
-    artifacts: Artifacts, features: FeatureSet, fitted: Fitted, model_name: str, warm_start: str
+    artifacts: Artifacts,
+    features: FeatureSet,
+    fitted: Fitted,
+    *,
+    model_name: str,
+    warm_start: str,
+    draw_card: Callable[[Path, TrainingRecord], None],
 ) -> TrainingRecord:
-    """Writes model.keras, history.csv and training.json in one step; returns the last one."""
+    """Writes model.keras, history.csv, training.json and card.html in one step.
+
+    Args:
+        artifacts: Where to.
+        features: What the encoder is made of.
+        fitted: What training gave.
+        model_name: Name of the builder.
+        warm_start: Where the first weights came from; empty for random ones.
+        draw_card: Writes the card.
+
+    Returns:
+        The content of training.json.
+    """
     kept = next(row for row in fitted.history if row["epoch"] == fitted.best_epoch)
     record = TrainingRecord(
         model_hash=model_hash(features, fitted.core),
@@ -55,6 +74,7 @@ def publish(
         end_to_end(features, fitted.core).save(folder / artifacts.model.name)
         write_history(folder / artifacts.history.name, fitted.history)
         Record(folder / artifacts.training.path.name, TrainingRecord).write(record)
+        draw_card(folder / artifacts.training_card.name, record)
     return record
 
 

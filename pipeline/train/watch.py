@@ -22,7 +22,15 @@ Row = dict[str, float]
 
 
 class TrainingDivergedError(PipelineError):
-    """The loss is no number any more, or grows without bound."""
+    """The loss is no number any more, or grows without bound.
+
+    Attributes:
+        epoch: In which it happened, from 0.
+        steps: Steps of the epoch among which it happened; None for the validation loss.
+    """
+
+    epoch = 0
+    steps: range | None = None
 
     def __init__(self, what: str, loss: float, where: str, rate: float) -> None:
         super().__init__(
@@ -58,7 +66,9 @@ class StepWatch(keras.callbacks.Callback):  # type: ignore[misc]
         loss = float(logs["loss"])
         if not loss <= HIGHEST_LOSS:  # also true for NaN
             where = f"in epoch {self.epoch}, in one of its steps {self.seen} to {batch}"
-            raise TrainingDivergedError("loss", loss, where, learning_rate(self.model))
+            error = TrainingDivergedError("loss", loss, where, learning_rate(self.model))
+            error.epoch, error.steps = self.epoch, range(self.seen, batch + 1)
+            raise error
         steps, self.seen = batch + 1 - self.seen, batch + 1
         speed = self.seen * self.batch_rows / (time.perf_counter() - self.started)
         self.advance(steps, f"epoch {self.epoch} loss {loss:.4f} {speed:,.0f} examples/s")
@@ -74,6 +84,7 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
     Attributes:
         rows: The history.
         seconds: Wall time from the first step to the end of the last epoch.
+        epoch_seconds: Wall time of each epoch run here, without its validation.
     """
 
     def __init__(
@@ -85,6 +96,8 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
         self.started = time.perf_counter()
         self.rows: list[Row] = []
         self.seconds = 0.0
+        self.epoch_seconds: list[float] = []
+        self.epoch_started = self.started
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts the clock."""
@@ -95,8 +108,14 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
         """Seconds since training began."""
         return time.perf_counter() - self.started
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts the clock of the epoch."""
+        del epoch, logs
+        self.epoch_started = time.perf_counter()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds what was measured to the history, and to `logs` for other callbacks."""
+        self.epoch_seconds.append(time.perf_counter() - self.epoch_started)
         measured = self.validate()
         loss = measured["val_loss"]
         if not loss <= HIGHEST_LOSS:

@@ -17,8 +17,11 @@ from pipeline.core.features import FeatureSet
 from pipeline.core.records import TrainingRecord
 from pipeline.core.schema import flatten
 from pipeline.core.stage import Context
+from pipeline.train.batch import batch_rows
+from pipeline.train.card import facts, input_seconds, write_card
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.config import TrainStageConfig
+from pipeline.train.diverged import keeping_batches
 from pipeline.train.examples import Examples, require_classes
 from pipeline.train.fitting import fit, plan_of
 from pipeline.train.identity import identity
@@ -60,23 +63,39 @@ def work(
     if team.is_chief:
         context.journal.params(flatten(config.sections()))
         _announce(config, len(source), team)
+    cut = plan_of(config, len(source), team)
     with runtime.session(config.train.seed), _curves(config, context, team) as tell:
-        fitted = fit(
-            config,
-            features,
-            source,
-            validation,
-            tell=tell,
-            checkpoints=checkpoints,
-            team=team,
-            earlier=earlier,
-            show=show,
-            watching=_profiler(config, context, team),
-        )
+        cpu_before = time.process_time()
+        with keeping_batches(
+            context.root, source, features, options=config.train, cut=cut, team=team
+        ):
+            fitted = fit(
+                config,
+                features,
+                source,
+                validation,
+                tell=tell,
+                checkpoints=checkpoints,
+                team=team,
+                earlier=earlier,
+                show=show,
+                watching=_profiler(config, context, team),
+            )
         if team.is_chief:
-            origin = earlier.where if earlier else ""
-            record = publish(artifacts, features, fitted, config.model.name, origin)
+            cpu_seconds = time.process_time() - cpu_before
+            alone = input_seconds(source, config.train, cut)
+            measured = facts(fitted, cut, alone, cpu_seconds)
+            record = publish(
+                artifacts,
+                features,
+                fitted,
+                model_name=config.model.name,
+                warm_start=earlier.where if earlier else "",
+                draw_card=lambda path, record: write_card(path, record, fitted, cut, measured),
+            )
             checkpoints.remove()
+            context.journal.metrics(measured)
+            context.journal.artifact(artifacts.training_card)
             _report(record, fitted.history, context)
 
 
@@ -114,6 +133,12 @@ def _announce(config: TrainStageConfig, rows: int, team: Team) -> None:
         + (f", each in {parts} parts" if parts > 1 else "")
         + f"; {cut.steps_per_epoch:,} steps an epoch, {cut.steps_per_call} in one call"
     )
+    wanted = min(rows, config.train.global_batch_size)
+    if batch_rows(rows, config.train) < wanted:
+        say(
+            f"batches of {cut.batch_rows} rows instead of {wanted:,}: the table is small"
+            f" (train.min_steps_per_epoch={config.train.min_steps_per_epoch})"
+        )
     if rate != config.train.optimizer.learning_rate:
         say(
             f"learning rate {config.train.optimizer.learning_rate:g} scaled to {rate:g}"

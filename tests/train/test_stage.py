@@ -265,7 +265,7 @@ def test_a_loss_that_explodes_stops_training_and_leaves_the_last_model(tmp_path:
         train(artifacts, "mlp", **wild)
     assert caught.value.exit_code == 1
     assert untouched(artifacts) == before
-    assert len(before) == 3
+    assert len(before) == 4
 
 
 def test_an_interrupt_leaves_nothing_half_written(

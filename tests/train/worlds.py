@@ -78,7 +78,12 @@ def params(model: str = "mlp", **changes: Any) -> dict[str, Any]:
         "strategy": read_yaml("strategy/one_device"),
         "launcher": read_yaml("launcher/local"),
     }
-    quick = {"train__epochs": 3, "train__global_batch_size": 64, "train__tensorboard": False}
+    quick = {
+        "train__epochs": 3,
+        "train__global_batch_size": 64,
+        "train__min_steps_per_epoch": 1,
+        "train__tensorboard": False,
+    }
     for key, value in {**quick, **changes}.items():
         *path, last = key.split("__")
         section: Any = sections
