@@ -25,7 +25,7 @@ imports: $(INSTALLED)
 	$(BIN)/lint-imports
 
 unit: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 slow: $(INSTALLED)  ## the long-running proofs that `make test` leaves out
 	$(BIN)/pytest -m slow

@@ -271,7 +271,7 @@ def build_model(
     def width_of(name: str) -> int:
         return options["embedding_width"] or columns.widths[name] or usual_width(sizes[name])
 
-    parts = [keras.layers.GaussianNoise(options["input_noise"])(dense)]
+    parts = [dense]
     embedded = [name for name in used if name not in columns.one_hot]
     for width in sorted({width_of(name) for name in embedded}):
         same = [name for name in embedded if width_of(name) == width]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pipeline import __version__
+from pipeline.cli_data import DATA_COMMANDS, DATA_DESCRIPTION
+from pipeline.cli_options import INIT_OPTIONS, JSON, Command, Option, project_root
 from pipeline.core.console import say
-from pipeline.core.errors import PipelineError, UsageError, nearest
+from pipeline.core.errors import PipelineError, nearest
 
 _DESCRIPTION = """\
 From a table to a served TensorFlow model.
@@ -25,6 +27,7 @@ From a table to a served TensorFlow model.
   pipeline plan train.epochs=20             what would run, and exactly why
   pipeline init --from data/source/my.csv --label y   a config for your own table; then:
   pipeline run data=my
+  pipeline tune data=my tune.jobs=2         a search for better settings, as +experiment=NAME
   pipeline serve                            REST on 8501 and gRPC on 8500, loopback
   pipeline predict --input new.csv          rows in, predictions out
 """
@@ -42,25 +45,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         typed = message.partition("invalid choice: '")[2].partition("'")[0]
-        near = nearest(typed, COMMANDS) if typed else []
+        group = GROUPS.get(self.prog.rpartition(" ")[2])
+        near = nearest(typed, group[2] if group else [*COMMANDS, *GROUPS]) if typed else []
         hint = f"; did you mean {near[0]}?" if near else ""
         self.exit(2, f"{self.prog}: {message}{hint}\n")
-
-
-def project_root(start: Path) -> Path:
-    """The nearest folder from `start` upwards that holds a dvc.yaml.
-
-    Raises:
-        UsageError: There is none.
-    """
-    for folder in (start, *start.parents):
-        if (folder / "dvc.yaml").is_file():
-            return folder
-    raise UsageError(
-        f"{start} is not inside a pipeline project",
-        expected="a folder with dvc.yaml and configs/",
-        remedy="change into your clone of the project",
-    )
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -90,18 +78,36 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pipeline {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, (summary, command, options) in COMMANDS.items():
+    _add(commands, COMMANDS)
+    for name, (summary, description, group) in GROUPS.items():
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add(sub.add_subparsers(title="commands", metavar="COMMAND", required=True), group)
+    return parser
+
+
+def _add(commands: argparse._SubParsersAction[_Parser], table: Mapping[str, Command]) -> None:
+    for name, (summary, command, options) in table.items():
         sub = commands.add_parser(name, help=summary, description=summary)
         sub.set_defaults(command=command)
         for flags, settings in options:
             sub.add_argument(*flags, **settings)  # type: ignore[arg-type]
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     from pipeline.runner.reproduce import run
 
     return run(project_root(Path.cwd()), options.overrides)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from pipeline.runner.tuning import tune
+
+    return tune(project_root(Path.cwd()), options.overrides)
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -211,21 +217,36 @@ def _doctor(options: argparse.Namespace) -> int:
     return examine(project_root(Path.cwd()), quick=options.quick)
 
 
-Option = tuple[tuple[str, ...], dict[str, object]]
-
 _OVERRIDES: Option = (
     ("overrides",),
     {"nargs": "*", "metavar": "OVERRIDE", "help": _OVERRIDES_HELP},
 )
-_JSON: Option = (("--json",), {"action": "store_true", "help": "print JSON for programs"})
 _REASON: Option = (
     ("--reason",),
     {"default": "", "metavar": "TEXT", "help": "why; kept in the history"},
 )
 
-COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], tuple[Option, ...]]] = {
+COMMANDS: dict[str, Command] = {
     "run": ("record the overrides, then reproduce what changed", _run, (_OVERRIDES,)),
-    "plan": ("say what would run and exactly why; run nothing", _plan, (_OVERRIDES, _JSON)),
+    "plan": ("say what would run and exactly why; run nothing", _plan, (_OVERRIDES, JSON)),
+    "tune": (
+        "search for better settings on the prepared data; ends with an experiment",
+        _tune,
+        (
+            (
+                ("overrides",),
+                {
+                    "nargs": "*",
+                    "metavar": "OVERRIDE",
+                    "help": "as for `pipeline run`, and tune.budget.trials=50"
+                    " tune.budget.minutes=30 tune.jobs=2 tune.metric=val_auc tune.name=NAME."
+                    " Another space: '+tune.space.model={choice: [linear, dcn]}'"
+                    " '+tune.space.train.epochs={int: [2, 8]}', or a file configs/tune/NAME.yaml"
+                    " and tune=NAME. An interrupted search goes on where it was",
+                },
+            ),
+        ),
+    ),
     "stage": (
         "run one stage, as dvc.yaml calls it",
         _stage,
@@ -235,7 +256,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], tuple[Option
         "what is trained, registered, exported and served",
         _status,
         (
-            _JSON,
+            JSON,
             (("--markdown",), {"action": "store_true", "help": "a report for a CI job summary"}),
             (
                 ("--base",),
@@ -246,24 +267,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], tuple[Option
             ),
         ),
     ),
-    "init": (
-        "write a config for your own table",
-        _init,
-        (
-            (
-                ("--from",),
-                {
-                    "dest": "source",
-                    "required": True,
-                    "metavar": "FILE",
-                    "help": "CSV, TSV, Parquet or JSONL; may be compressed",
-                },
-            ),
-            (("--label",), {"required": True, "metavar": "COLUMN", "help": "what to predict"}),
-            (("--name",), {"metavar": "NAME", "help": "default: the file's name"}),
-            (("--force",), {"action": "store_true", "help": "replace an existing config"}),
-        ),
-    ),
+    "init": ("write a config for your own table", _init, INIT_OPTIONS),
     "serve": ("serve the exported models until Ctrl-C", _serve, (_OVERRIDES,)),
     "ask": (
         "start the server on free ports, ask it about real rows, stop it",
@@ -297,7 +301,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], tuple[Option
         _rollback,
         ((("version",), {"type": int, "nargs": "?", "metavar": "VERSION"}), _REASON),
     ),
-    "history": ("who promoted what, when and why", _history, (_JSON,)),
+    "history": ("who promoted what, when and why", _history, (JSON,)),
     "ui": (
         "open the MLflow UI on the right store",
         _ui,
@@ -312,3 +316,8 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], tuple[Option
         ((("--quick",), {"action": "store_true", "help": "leave out the dry training run"}),),
     ),
 }
+
+GROUPS: dict[str, tuple[str, str, dict[str, Command]]] = {
+    "data": ("hold data to its schema: check, update, drift", DATA_DESCRIPTION, DATA_COMMANDS),
+}
+"""Commands of two words: what each first word means, and the second ones."""

@@ -109,3 +109,26 @@ def make_project(root: Path) -> Project:
 def project(tmp_path: Path) -> Project:
     """A fresh project in which nothing has run yet."""
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Penguins from nothing to an exported model; tests leave it as it is."""
+    made = make_project(tmp_path_factory.mktemp("trained") / "project")
+    done = made.run("pipeline", "run", "data=penguins", "debug=smoke")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made.git("add", ".")
+    made.git("commit", "--quiet", "-m", "trained")
+    return made
+
+
+@pytest.fixture
+def copy(trained: Project, tmp_path: Path) -> Project:
+    """A copy of the trained project that a test may change."""
+    shutil.copytree(trained.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs first: they are the longest, and the last of them is not waited for alone."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)

@@ -8,20 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import COMMANDS, build_parser, project_root, run_command
+from pipeline.cli import COMMANDS, GROUPS, build_parser, run_command
+from pipeline.cli_options import Command, project_root
 from pipeline.core.errors import UsageError
 
 HEAVY = ("tensorflow", "keras", "mlflow", "dvc", "hydra", "pandas", "numpy", "pydantic", "rich")
 
 
-def test_surface_is_frozen() -> None:
-    surface = {
+def surface(commands: dict[str, Command]) -> dict[str, list[str]]:
+    return {
         name: sorted(flag for flags, _ in options for flag in flags)
-        for name, (_, _, options) in COMMANDS.items()
+        for name, (_, _, options) in commands.items()
     }
-    assert surface == {
+
+
+def test_surface_is_frozen() -> None:
+    assert surface(COMMANDS) == {
         "run": ["overrides"],
         "plan": ["--json", "overrides"],
+        "tune": ["overrides"],
         "stage": ["name"],
         "status": ["--base", "--json", "--markdown"],
         "init": ["--force", "--from", "--label", "--name"],
@@ -34,9 +39,19 @@ def test_surface_is_frozen() -> None:
         "ui": ["--browser", "--port"],
         "doctor": ["--quick"],
     }
+    assert {name: surface(commands) for name, (_, _, commands) in GROUPS.items()} == {
+        "data": {
+            "schema": ["--force", "--from", "--label", "--name", "--strict"],
+            "check": ["--data", "--json", "--report", "file"],
+            "update": ["--data", "--write", "file"],
+            "drift": ["--json", "--rev", "file"],
+        },
+    }
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["data", "check", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"
@@ -58,11 +73,18 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
             build_parser().parse_args([name, "--help"])
         assert ended.value.code == 0
         assert summary in capsys.readouterr().out
+    for group, (_, description, commands) in GROUPS.items():
+        for name in commands:
+            assert f"pipeline {group} {name} " in description
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
-    [(["rnu"], "did you mean run?"), (["promot", "3"], "did you mean promote?")],
+    [
+        (["rnu"], "did you mean run?"),
+        (["promot", "3"], "did you mean promote?"),
+        (["data", "chek"], "did you mean check?"),
+    ],
 )
 def test_mistyped_command_names_the_nearest(
     arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]

@@ -28,11 +28,13 @@ OPTION_GROUPS = {
     "preprocess",
     "train",
     "strategy",
+    "launcher",
     "evaluate",
     "register",
     "export",
     "serve",
     "tracking",
+    "tune",
 }
 """Groups whose values stand in YAML alone; a data set may leave out what it does not need."""
 

@@ -47,10 +47,28 @@ def compose_with_hydra(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
     raise _explained(root, request, groups, failure)
 
 
-def _composed(root: Path, lines: list[str]) -> DictConfig:
+def chosen_options(root: Path, overrides: Sequence[str]) -> dict[str, str]:
+    """Group to the option that a composition takes from it, whoever chose it.
+
+    Args:
+        root: The project folder.
+        overrides: Such as `compose_with_hydra` takes without complaint.
+    """
+    lines = read_request(overrides, read_groups(root)).lines
+    chosen = _composed(root, lines, with_hydra=True).hydra.runtime.choices
+    return {
+        str(group): str(option)
+        for group, option in chosen.items()
+        if not str(group).startswith("hydra/") and option is not None
+    }
+
+
+def _composed(root: Path, lines: list[str], *, with_hydra: bool = False) -> DictConfig:
     folder = str((root / CONFIGS).resolve())
     with initialize_config_dir(folder, version_base="1.3", job_name="compose"):
-        composed: DictConfig = hydra_compose(PRIMARY, overrides=lines)
+        composed: DictConfig = hydra_compose(
+            PRIMARY, overrides=lines, return_hydra_config=with_hydra
+        )
         return composed
 
 

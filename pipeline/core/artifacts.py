@@ -46,6 +46,7 @@ PROCESSED = "data/processed"
 PROFILE = "data/profile"
 TRAINED = "models/trained"
 METRICS = "models/evaluation/metrics.json"
+SCORES = "models/evaluation/scores.json"
 VERDICT = "models/evaluation/verdict.json"
 EVALUATION_PLOTS = "models/evaluation/plots"
 REGISTRATION = "models/registered/registration.json"
@@ -188,8 +189,13 @@ class Artifacts:
 
     @property
     def metrics(self) -> Path:
-        """Nested JSON of numbers, for people, `dvc metrics` and MLflow."""
+        """Nested JSON of every number measured, slices too."""
         return self.root / METRICS
+
+    @property
+    def scores(self) -> Path:
+        """The few of them that fit into a table: what `dvc metrics` and `dvc exp show` print."""
+        return self.root / SCORES
 
     @property
     def verdict(self) -> Record[Verdict]:

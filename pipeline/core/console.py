@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias
+
+Progress: TypeAlias = Callable[[str, float], AbstractContextManager[Callable[[float, str], None]]]
+"""How `progress` is called, for those who show it in another way."""
 
 _PLAIN_INTERVAL_SECONDS = 5.0
 

@@ -16,16 +16,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.core.encoder_bags import bag, bag_table
 from pipeline.core.encoder_dates import part_indices
 from pipeline.core.encoding import FIBONACCI, FIBONACCI_SHIFT, wave_table
 from pipeline.core.features import (
     DENSE_LIMIT,
+    BagFeature,
     BooleanFeature,
     CategoricalFeature,
     CrossFeature,
     DatetimeFeature,
     FeatureSet,
     NumericFeature,
+    dense_names,
 )
 from pipeline.core.schema import build, dump
 
@@ -53,8 +56,9 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         self.supports_jit = False
         self._sizes = {column.name: column.cardinality for column in features.index_columns}
         # A tf.Module, because Keras does not show tables in its own lists to a SavedModel.
-        self._lookup = tf.Module()
-        self._lookup.tables = [_table(f) for f in _of(CategoricalFeature, features)]
+        self.lookup = tf.Module()
+        self.lookup.tables = [_table(f) for f in _of(CategoricalFeature, features)]
+        self.lookup.bags = [bag_table(f) for f in _of(BagFeature, features)]
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
@@ -103,12 +107,17 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
             if feature.cyclic:
                 blocks.append(_waves(dates[feature.name], feature))
                 names += [f"{feature.name}.{p}.{wave}" for p in feature.parts for wave in _WAVES]
-        order = np.array([names.index(name) for name in self.features.dense_names], np.int32)
+        bags = _of(BagFeature, self.features)
+        for words, table in zip(bags, self.lookup.bags, strict=True):
+            blocks.append(bag(raw[words.column], words, table))
+            names += dense_names(words)
+        places = {name: place for place, name in enumerate(names)}
+        order = np.array([places[name] for name in self.features.dense_names], np.int32)
         return tf.transpose(tf.gather(tf.concat(blocks, axis=0), order))
 
     def _indices(self, raw: Raw, dates: Raw, rows: tf.Tensor) -> tf.Tensor:
         found: dict[str, tf.Tensor] = {}
-        tables = iter(self._lookup.tables)
+        tables = iter(self.lookup.tables)
         for feature in self.features.features:
             match feature:
                 case NumericFeature(boundaries=[_, *_]):

@@ -13,15 +13,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import farmhash
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.core.bags import bag
 from pipeline.core.dates import part_indices
 from pipeline.core.features import (
     DATE_PART_PERIODS,
     DENSE_LIMIT,
+    BagFeature,
     BooleanFeature,
     CategoricalFeature,
     CrossFeature,
@@ -29,6 +30,7 @@ from pipeline.core.features import (
     FeatureSet,
     NumericFeature,
 )
+from pipeline.core.words import hashed
 
 FIBONACCI = 0x9E3779B97F4A7C15
 """2**64 divided by the golden ratio, made odd (Knuth, TAOCP volume 3, section 6.4)."""
@@ -74,6 +76,8 @@ def encode(frame: pd.DataFrame, features: FeatureSet) -> Encoded:
                 parts = _parts(frame[feature.column], feature)
                 names = (f"{feature.name}.{part}" for part in feature.parts)
                 indices |= dict(zip(names, parts.T, strict=True))
+            case BagFeature():
+                dense += list(bag(frame[feature.column], feature))
             case CrossFeature():
                 indices[feature.name] = _crossed(indices, feature, features)
     return Encoded(
@@ -135,18 +139,12 @@ def _word_index(words: pd.Series[Any], feature: CategoricalFeature) -> NDArray[n
     known_index = {word: 1 + i for i, word in enumerate(feature.vocabulary)} | {"": 0}
     first_oov = 1 + len(feature.vocabulary)
     indices = [
-        known_index[word] if word in known_index else first_oov + hashed(word, feature.oov_buckets)
+        known_index[word]
+        if word in known_index
+        else first_oov + hashed(word.encode(), feature.oov_buckets)
         for word in known.tolist()
     ]
     return np.array(indices, dtype=np.int64)[codes]
-
-
-def hashed(word: str, buckets: int) -> int:
-    """The bucket of `word`, as `tf.strings.to_hash_bucket_fast` gives it."""
-    if buckets == 1:
-        return 0
-    fingerprint: int = farmhash.Fingerprint64(word.encode("utf-8"))
-    return fingerprint % buckets
 
 
 def _parts(words: pd.Series[Any], feature: DatetimeFeature) -> NDArray[np.int64]:

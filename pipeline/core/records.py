@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from pipeline.core.schema import config
 
 Split = Literal["train", "validation", "test"]
@@ -22,6 +24,10 @@ class FileFacts:
     """SHA-256 of the bytes read, in hex; of the Arrow table for a query."""
     rows: int
     """Rows read from it."""
+    dropped_rows: int = 0
+    """Rows left out because they had more or fewer fields than the header."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Of a span of dated files, each file and its SHA-256; `sha256` is then that of this list."""
 
 
 @config
@@ -64,6 +70,8 @@ class TrainingRecord:
     """Peak resident memory of the process while training."""
     validation_loss: float
     """Loss on the validation split with the weights kept."""
+    warm_start: str = ""
+    """Which earlier model its weights began with; empty where they began at random."""
 
 
 @config

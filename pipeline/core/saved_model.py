@@ -68,7 +68,7 @@ def write_saved_model(
     module.answer = answer
     # What the functions use, once each; the Keras model would drag its layers along.
     module.variables_used = [variable.value for variable in model.variables]
-    module.tables_used = model.encoder._lookup
+    module.tables_used = model.encoder.lookup
     tf.saved_model.save(module, str(folder), signatures=functions)
     _finish(folder / "saved_model.pb", {name: column for column, name in names.items()})
 

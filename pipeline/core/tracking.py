@@ -20,13 +20,15 @@ from pydantic import Field
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.schema import config
-from pipeline.core.tracking_journal import Ending, Journal
+from pipeline.core.tracking_journal import TRIAL, Ending, Journal
 from pipeline.core.tracking_run import (
     RUN_VARIABLE,
     RunIdentity,
     finish_run,
     journal_for,
+    new_key,
     open_run,
+    open_search,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ PYFUNC_NOISE = r"(.|\n)*Any type hint is inferred as AnyType"
 __all__ = [
     "PYFUNC_NOISE",
     "RUN_VARIABLE",
+    "TRIAL",
     "Ending",
     "Journal",
     "RunIdentity",
@@ -46,8 +49,10 @@ __all__ = [
     "finish_run",
     "flush",
     "journal_for",
+    "new_key",
     "open_registry",
     "open_run",
+    "open_search",
     "warm",
 ]
 

@@ -27,6 +27,7 @@ from pipeline.core.publishing import exclusive
 from pipeline.core.schema import config
 from pipeline.core.tracking import TrackingConfig
 from pipeline.core.tracking_facts import DvcLock
+from pipeline.core.tracking_journal import Journal
 from pipeline.core.tracking_run import (
     RunIdentity,
     derived_status,
@@ -143,7 +144,8 @@ def _carry_run(root: Path, run: RunIdentity, store: Store) -> None:
         told = _carry_journal(store, run, journal, carried, flushed.run_id)
         flushed = replace(flushed, journals={**flushed.journals, journal.stem: told})
         _record(root, run.key).write(flushed)
-    endings = {journal.stem: last_ending(journal) for journal, _ in _journals(root, run, flushed)}
+    stages = [path for path, _ in _journals(root, run, flushed) if not Journal(path).is_trial]
+    endings = {journal.stem: last_ending(journal) for journal in stages}
     tell_facts(store, flushed.run_id, run, endings, DvcLock.read(run_folder(root, run.key)))
     status = derived_status(root, run)
     end_run(store, flushed.run_id, status, run.ended_ms or _last_told_ms(root, run))
@@ -168,7 +170,9 @@ def _carry_journal(
             run_id = child_of(store, parent, run.key, journal.stem, attempt)
         number = attempt.number
         tell_attempt(store, run_id, attempt)
-        tell_parent(store, parent, journal.stem, attempt, dict(_files(journal.parent, attempt)))
+        if not Journal(journal).is_trial:
+            files = dict(_files(journal.parent, attempt))
+            tell_parent(store, parent, journal.stem, attempt, files)
         status = ending if attempt is attempts[-1] else _own_ending(attempt)
         end_run(store, run_id, status, attempt.records[-1]["time_ms"])
         _drop_copies(journal.parent, attempt)

@@ -21,6 +21,9 @@ from pipeline.core.processes import born
 Ending = Literal["FINISHED", "FAILED", "KILLED"]
 """How a stage or a run ended, in MLflow's words."""
 
+TRIAL = "trial-"
+"""Begins the names of journals that are trials of a search rather than stages."""
+
 FILES = "files"
 """Folder beside the journals with the files that wait to be attached."""
 
@@ -35,6 +38,11 @@ class Journal:
     def stage(self) -> str:
         """Name of the stage."""
         return self.path.stem
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it tells of one trial of a search; such stories stay off the parent run."""
+        return self.stage.startswith(TRIAL)
 
     @property
     def run_key(self) -> str:

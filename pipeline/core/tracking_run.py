@@ -64,6 +64,8 @@ class RunIdentity:
     """Name of the DVC experiment; empty in an ordinary run."""
     git: GitFacts | None
     """The commit that the run started from."""
+    search: str = ""
+    """Name of the hyperparameter search that this run is; empty in an ordinary run."""
 
 
 def open_run(root: Path, params: Mapping[str, Any]) -> RunIdentity:
@@ -84,6 +86,41 @@ def open_run(root: Path, params: Mapping[str, Any]) -> RunIdentity:
         _keep_lock(root, run)
         record(root, run.key).write(run)
         return run
+
+
+def open_search(root: Path, params: Mapping[str, Any], *, name: str, key: str) -> RunIdentity:
+    """Begins the run of a hyperparameter search, or takes it up where it was interrupted.
+
+    Args:
+        root: The project folder.
+        params: The composed config.
+        name: Name of the search.
+        key: Key of its run; the same one takes up the same run.
+
+    Raises:
+        BusyError: Another process holds the list of runs for longer than ten seconds.
+    """
+    pid, birth = _owner()
+    with _runs_locked(root):
+        run = replace(
+            read_run(root, key) or _begun(root, key),
+            search=name,
+            params_hash=params_hash(params),
+            owner_pid=pid,
+            owner_born=birth,
+            managed=True,
+            status="RUNNING",
+            ended_ms=None,
+        )
+        _keep_params(root, run, params)
+        _keep_lock(root, run)
+        record(root, key).write(run)
+        return run
+
+
+def new_key() -> str:
+    """A key for a new run: the UTC time, and letters that no other run has."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 
 
 def finish_run(root: Path, run: RunIdentity, succeeded: bool) -> None:  # noqa: FBT001
@@ -208,9 +245,8 @@ def _interrupted(root: Path, params: Mapping[str, Any]) -> RunIdentity | None:
 
 def _begun(root: Path, key: str | None = None) -> RunIdentity:
     pid, birth = _owner()
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return RunIdentity(
-        key=key or f"{stamp}-{uuid.uuid4().hex[:6]}",
+        key=key or new_key(),
         params_hash="",
         started_ms=int(time.time() * 1000),
         ended_ms=None,
@@ -224,7 +260,8 @@ def _begun(root: Path, key: str | None = None) -> RunIdentity:
 
 
 def _same_experiment(run: RunIdentity) -> bool:
-    return run.experiment == os.environ.get("DVC_EXP_NAME", "")
+    """Whether a stage without a run of its own may join; a search is joined by name only."""
+    return run.experiment == os.environ.get("DVC_EXP_NAME", "") and not run.search
 
 
 def _owner() -> tuple[int, float]:

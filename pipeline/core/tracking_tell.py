@@ -80,7 +80,7 @@ def is_there(store: Store, run_id: str) -> bool:
 
 def parent_of(store: Store, run: RunIdentity) -> str:
     """The parent run's id; it is made where there is none."""
-    name = f"{run.experiment} {run.key}".strip()
+    name = f"{run.experiment or run.search} {run.key}".strip()
     tags = {RUN_TAG: run.key, STAGE_TAG: "run"}
     return _found_or_made(store, tags, name, run.started_ms)
 

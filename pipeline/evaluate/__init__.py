@@ -11,7 +11,8 @@ STAGE = Stage(
     params={"evaluate": "evaluate", "name": "register.name"},
     deps=(artifacts.PROCESSED, artifacts.TRAINED),
     outs=(artifacts.EVALUATION_PLOTS, artifacts.VERDICT),
-    metrics=(artifacts.METRICS,),
+    records=(artifacts.METRICS,),
+    metrics=(artifacts.SCORES,),
     heavy=True,
 )
 

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from pipeline.core.features import Label
+from pipeline.core.session import Array, SavedModelSession
 from pipeline.evaluate.measures import Scores
 
+SIGNATURE = "serving_default"
 _BATCH_ROWS = 4096
 _KINDS = {tf.float64: "numbers", tf.string: "text", tf.bool: "truth values"}
 
@@ -41,52 +44,52 @@ def champion_scores(folder: Path, frame: pd.DataFrame, label: Label) -> Scores:
             question, or cannot be loaded.
     """
     try:
-        loaded = tf.saved_model.load(str(folder))
-        answer = loaded.signatures["serving_default"]
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        champion = SavedModelSession(folder)
+    except (OSError, ValueError, tf.errors.OpError) as error:
         raise NotComparableError(f"its SavedModel cannot be loaded: {error}") from error
-    asked = _columns(answer.structured_input_signature[1], frame)
-    batches: list[Any] = [
-        _answers(answer(**_tensors(asked, start)), label)
-        for start in range(0, len(frame), _BATCH_ROWS)
-    ]
+    with champion:
+        if SIGNATURE not in champion.signatures:
+            raise NotComparableError(f"its SavedModel has no signature {SIGNATURE}")
+        asked = _columns(champion.signatures[SIGNATURE].inputs, frame)
+        batches: list[Any] = [
+            _answers(champion.answer(asked.iloc[start : start + _BATCH_ROWS], SIGNATURE), label)
+            for start in range(0, len(asked), _BATCH_ROWS)
+        ]
     scores: Scores = np.concatenate(batches)
     return scores
 
 
-def _columns(signature: Mapping[str, tf.TensorSpec], frame: pd.DataFrame) -> dict[str, Any]:
-    """The arrays that the signature asks for, whole columns, in its own dtypes."""
-    gone = sorted(set(signature) - set(map(str, frame.columns)))
+def _columns(inputs: Mapping[str, meta_graph_pb2.TensorInfo], frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that the signature asks for, in its own dtypes."""
+    gone = sorted(set(inputs) - set(map(str, frame.columns)))
     if gone:
         raise NotComparableError("it needs columns that are gone: " + ", ".join(gone))
-    return {name: _array(frame[name], spec) for name, spec in signature.items()}
+    return pd.DataFrame(
+        {name: _array(frame[name], tf.as_dtype(info.dtype)) for name, info in inputs.items()}
+    )
 
 
-def _array(values: pd.Series[Any], spec: tf.TensorSpec) -> Any:
+def _array(values: pd.Series[Any], dtype: tf.DType) -> Any:
     text = not pd.api.types.is_numeric_dtype(values)
-    if text != (spec.dtype == tf.string):
-        wanted = _KINDS.get(spec.dtype, spec.dtype.name)
+    if text != (dtype == tf.string):
+        wanted = _KINDS.get(dtype, dtype.name)
         raise NotComparableError(f"it takes column '{values.name}' as {wanted}, now {values.dtype}")
     if text:
         return values.to_numpy(dtype=object)
     numbers = values.to_numpy(dtype=np.float64)
-    if spec.dtype == tf.bool and not np.isin(numbers, (0.0, 1.0)).all():
+    if dtype == tf.bool and not np.isin(numbers, (0.0, 1.0)).all():
         raise NotComparableError(f"it takes column '{values.name}' as truth values without gaps")
-    return numbers.astype(spec.dtype.as_numpy_dtype)
+    return numbers.astype(dtype.as_numpy_dtype)
 
 
-def _tensors(asked: Mapping[str, Any], start: int) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(array[start : start + _BATCH_ROWS]) for name, array in asked.items()}
-
-
-def _answers(answers: Mapping[str, tf.Tensor], label: Label) -> Scores:
+def _answers(answers: Mapping[str, Array], label: Label) -> Scores:
     wanted = "value" if label.task == "regression" else "scores"
     if wanted not in answers:
         raise NotComparableError(f"it does not answer a {label.task} question")
-    scores: Scores = answers[wanted].numpy()
+    scores: Scores = answers[wanted]
     if wanted == "value":
         return scores
-    classes = [word.decode("utf-8") for word in answers["classes"].numpy()[0]]
+    classes = [word.decode("utf-8") for word in answers["classes"][0]]
     if sorted(classes) != sorted(label.classes):
         raise NotComparableError("it knows other classes: " + ", ".join(classes))
     return scores[:, [classes.index(name) for name in label.classes]]

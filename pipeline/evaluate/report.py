@@ -18,6 +18,7 @@ from pipeline.evaluate.evidence import CHAMPION, LINEAR, MODEL, TRIVIAL, Evidenc
 from pipeline.evaluate.measures import Labels
 
 _DIGITS = 6
+_COSTS = ("training_seconds", "latency_one_row_p50_ms", "model_bytes")
 _JOURNALED = ("test", "validation", "baseline", "champion", "difference", "efficiency")
 """Parts of metrics.json whose keys are our own words; slices and classes carry the user's."""
 
@@ -44,6 +45,25 @@ def metrics_of(
         "slices": _slices(evidence, config),
         "classes": {split: _class_counts(evidence.label, labels[split]) for split in labels},
         "efficiency": {name: rounded(value) for name, value in evidence.costs.items()},
+    }
+
+
+def scores_of(metrics: Mapping[str, Any], label: Label) -> dict[str, Any]:
+    """The content of scores.json: of metrics.json what fits into one line of a table.
+
+    Every metric on the test split, the interval of the task's headline metric, that metric of the
+    rivals, and what the model costs.
+    """
+    headline = HEADLINE[label.task]
+    shown = {metric.name for metric in of_task(label.task)}
+    shown |= {f"{headline}_low", f"{headline}_high"}
+    rivals = dict(metrics["baseline"]) | {CHAMPION: metrics["champion"]}
+    return {
+        "test": {name: value for name, value in metrics["test"].items() if name in shown},
+        "rival": {
+            name: {headline: found[headline]} for name, found in rivals.items() if headline in found
+        },
+        "cost": {name: metrics["efficiency"][name] for name in _COSTS},
     }
 
 

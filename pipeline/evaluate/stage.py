@@ -37,7 +37,13 @@ from pipeline.evaluate.evidence import (
 from pipeline.evaluate.gate import judge, refuse_foreign_metrics
 from pipeline.evaluate.measures import Scores
 from pipeline.evaluate.pictures import draw_binary, draw_multiclass, draw_regression
-from pipeline.evaluate.report import journal_metrics, lines, metrics_of, slice_table
+from pipeline.evaluate.report import (
+    journal_metrics,
+    lines,
+    metrics_of,
+    scores_of,
+    slice_table,
+)
 from pipeline.evaluate.slices import slice_columns
 
 
@@ -82,6 +88,7 @@ def run(config: EvaluateStageConfig, artifacts: Artifacts, context: Context) -> 
     with artifacts.evaluation_plots.publish() as folder:
         _draw(Gallery(folder), evidence, test, scores, options)
     write_json(artifacts.metrics, metrics)
+    write_json(artifacts.scores, scores_of(metrics, features.label))
     artifacts.verdict.write(verdict)
     _tell(context, artifacts, metrics, verdict)
     for line in lines(evidence, verdict, rival.note):

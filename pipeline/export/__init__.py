@@ -11,7 +11,7 @@ STAGE = Stage(
     params={"export": "export"},
     deps=(TRAINED, PROCESSED, REGISTRATION),
     kept=(SERVING,),
-    metrics=(EXPORT_RECORD,),
+    records=(EXPORT_RECORD,),
     heavy=True,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +12,47 @@ from pipeline.core.schema import config
 
 Format = Literal["auto", "csv", "tsv", "parquet", "jsonl"]
 Compression = Literal["auto", "none", "gzip", "bz2", "xz", "zip", "zstd"]
+
+
+@config
+class PiiDrop:
+    """The column is left out."""
+
+    how: Literal["drop"]
+    """Discriminator."""
+
+
+@config
+class PiiHash:
+    """HMAC-SHA256 of each value under a secret key, 32 hexadecimal digits."""
+
+    how: Literal["hash"]
+    """Discriminator."""
+    key_env: str = "PIPELINE_PII_KEY"
+    """Environment variable that holds the key, at least 16 bytes."""
+
+
+@config
+class PiiGeneralise:
+    """Values become coarser, so that many rows share one."""
+
+    how: Literal["generalise"]
+    """Discriminator."""
+    step: float | None = Field(default=None, gt=0)
+    """Numbers go down to a multiple of this: ages by 10."""
+    characters: int | None = Field(default=None, ge=1)
+    """So many first characters stay: 2 of a postcode."""
+    date: Literal["year", "month"] | None = None
+    """Dates go to the first day of their year or month."""
+
+    def __post_init__(self) -> None:
+        """Refuses none and several."""
+        if sum(one is not None for one in (self.step, self.characters, self.date)) != 1:
+            raise ValueError("one of step, characters and date")
+
+
+PiiConfig = Annotated[PiiDrop | PiiHash | PiiGeneralise, Field(discriminator="how")]
+"""What is done with a column of personal data before anything is written."""
 
 
 @config
@@ -33,8 +75,12 @@ class ReadConfig:
     """More words of CSV and TSV that mean a missing value, e.g. "?"."""
     default_missing: bool = True
     """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
+    bad_rows: Literal["error", "drop"] = "error"
+    """Rows of CSV and TSV with more or fewer fields than the header: stop, or leave them out."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the file; null: not checked."""
+    pii: dict[str, PiiConfig] = Field(default_factory=dict)
+    """Columns of personal data, and what is done with each before anything is written."""
 
 
 @config
@@ -50,13 +96,41 @@ class PackageSource(ReadConfig):
 
 
 @config
+class SpanConfig:
+    """Which of many dated files take part, under each other in order of date."""
+
+    newest: int | None = Field(default=None, ge=1)
+    """So many of the latest files, of those that since and until leave; null: all."""
+    since: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """First date that takes part, YYYY-MM-DD; null: from the earliest."""
+    until: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """Last date that takes part; null: to the latest."""
+    column: str | None = None
+    """New column that says the date of each row's file; null: none."""
+
+    def __post_init__(self) -> None:
+        """Refuses dates that do not exist, and a span that ends before it begins."""
+        since, until = (one and date.fromisoformat(one) for one in (self.since, self.until))
+        if since and until and until < since:
+            raise ValueError("since not later than until")
+
+
+@config
 class FileSource(ReadConfig):
     """A local file, or a remote one that fsspec can open (s3://, gs://, https://, ...)."""
 
     kind: Literal["file"]
     """Discriminator."""
     path: str = Field(min_length=1)
-    """Path relative to the project folder, absolute path, or URL."""
+    """Path relative to the project folder, absolute path, or URL; with `span` a local pattern
+    whose file name holds `{date}`, e.g. data/source/orders-{date}.csv."""
+    span: SpanConfig | None = None
+    """For a pattern of dated files; null: one file."""
+
+    def __post_init__(self) -> None:
+        """Refuses a pattern without a span, and a span without a pattern."""
+        if ("{date}" in self.path.rpartition("/")[2]) != (self.span is not None):
+            raise ValueError("span together with {date} in the file name of path")
 
 
 @config
@@ -71,6 +145,8 @@ class SqlSource:
     """SQLAlchemy URL without credentials, e.g. sqlite:///data/local/shop.db."""
     query: str = Field(min_length=1)
     """SELECT statement; give it an ORDER BY, so that the same data gives the same table."""
+    pii: dict[str, PiiConfig] = Field(default_factory=dict)
+    """Columns of personal data, and what is done with each before anything is written."""
 
     def __post_init__(self) -> None:
         """Refuses no address, two addresses, and passwords in a file that git tracks."""

@@ -16,6 +16,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from pipeline.core.errors import DataError, PipelineError
 from pipeline.ingest.config import SqlSource
 
+_UNTOLD = ValueError("(not told in full: the source holds personal data)")
+
 
 def query_table(source: SqlSource, root: Path) -> tuple[pa.Table, str]:
     """Runs the query.
@@ -43,7 +45,8 @@ def query_table(source: SqlSource, root: Path) -> tuple[pa.Table, str]:
             answer = connection.execute(sqlalchemy.text(source.query))
             names, rows = list(answer.keys()), answer.fetchall()
     except SQLAlchemyError as error:
-        raise _failed(uri, error, url) from None
+        told = _UNTOLD if source.pii else error
+        raise _failed(uri, told, url) from None
     finally:
         engine.dispose()
     return _as_table(names, rows, uri), uri
@@ -129,10 +132,10 @@ def _column(name: str, values: list[Any], uri: str) -> pa.Array:
         if any(isinstance(value, decimal.Decimal) for value in values):
             return pa.array([None if value is None else float(value) for value in values])
         return pa.array(values)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError):
         kinds = sorted({type(value).__name__ for value in values if value is not None})
         raise DataError(
             f"column '{name}' of the query on {uri} mixes types: {', '.join(kinds)}",
             expected="one type in each column",
             remedy=f"use CAST({name} AS ...) in the query",
-        ) from error
+        ) from None  # Arrow quotes the value, which may be personal

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-from pyarrow import csv, json, parquet
+from pyarrow import json, parquet
 
 from pipeline.core.errors import DataError, nearest
 from pipeline.ingest.config import Compression, Format, ReadConfig
+from pipeline.ingest.read_csv import TYPES, read_csv
 
 _COMPRESSIONS: dict[str, Compression] = {
     ".gz": "gzip",
@@ -35,15 +36,6 @@ _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-_TYPES = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-}
-_MISSING = ("", "#N/A", "N/A", "n/a", "NA", "<NA>", "NaN", "nan", "NULL", "null", "None")
-"""Words of CSV and TSV that mean a missing value: those of pandas, less the exotic ones."""
-
 _UNREADABLE = (
     pa.ArrowException,
     ValueError,
@@ -137,29 +129,8 @@ _OPENERS: dict[Compression, Callable[[Path], Any]] = {
 }
 
 
-def _read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
-    missing = [*(_MISSING if how.default_missing else ()), *how.missing]
-    table = csv.read_csv(
-        file,
-        read_options=csv.ReadOptions(encoding=how.encoding),
-        parse_options=csv.ParseOptions(
-            delimiter=how.delimiter or delimiter, newlines_in_values=True
-        ),
-        convert_options=csv.ConvertOptions(
-            column_types={name: _TYPES[kind] for name, kind in how.dtypes.items()},
-            null_values=missing,
-            strings_can_be_null=True,
-        ),
-    )
-    # Names are decoded here, and refused; a column of broken text is inferred to be binary.
-    for name, kind in zip(table.column_names, table.schema.types, strict=True):
-        if pa.types.is_binary(kind):
-            raise UnicodeError(f"column '{name}'")
-    return table
-
-
 def _read_tsv(file: Any, how: ReadConfig) -> pa.Table:
-    return _read_csv(file, how, "\t")
+    return read_csv(file, how, "\t")
 
 
 def _read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
@@ -167,7 +138,7 @@ def _read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
     text = file.read().decode(how.encoding).removeprefix("\ufeff").encode()
     if not text.strip():
         raise ValueError("Empty JSONL file")
-    fields = [(name, _TYPES[kind]) for name, kind in how.dtypes.items()]
+    fields = [(name, TYPES[kind]) for name, kind in how.dtypes.items()]
     # One block, so that a type is not guessed from the first rows alone.
     return json.read_json(
         pa.BufferReader(text),
@@ -184,11 +155,11 @@ def _read_parquet(file: Any, how: ReadConfig) -> pa.Table:
     for name, kind in how.dtypes.items():
         if name in table.column_names:
             place = table.column_names.index(name)
-            table = table.set_column(place, name, table[name].cast(_TYPES[kind]))
+            table = table.set_column(place, name, table[name].cast(TYPES[kind]))
     return table
 
 
-_READERS = {"csv": _read_csv, "tsv": _read_tsv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+_READERS = {"csv": read_csv, "tsv": _read_tsv, "jsonl": _read_jsonl, "parquet": _read_parquet}
 
 
 def _checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
@@ -217,6 +188,9 @@ def _checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
 
 def _unreadable(uri: str, kind: Format, error: Exception, how: ReadConfig) -> DataError:
     reason = " ".join(str(error).split()) or type(error).__name__
+    if how.pii and isinstance(error, pa.ArrowException):
+        # Arrow quotes the value that it stumbled over.
+        reason = f"{type(error).__name__} (not told in full: the source holds personal data)"
     if isinstance(error, UnicodeError):
         return _wrong_encoding(uri, reason, how)
     if "Empty" in reason:

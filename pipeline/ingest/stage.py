@@ -15,10 +15,20 @@ from pipeline.core.console import progress, say
 from pipeline.core.records import FileFacts, SourceRecord
 from pipeline.core.schema import dump
 from pipeline.core.stage import Context
-from pipeline.ingest.config import IngestConfig, IngestStageConfig, JoinConfig, Source, SqlSource
+from pipeline.ingest.config import (
+    FileSource,
+    IngestConfig,
+    IngestStageConfig,
+    JoinConfig,
+    Source,
+    SqlSource,
+)
 from pipeline.ingest.join import left_join
 from pipeline.ingest.locate import local_file
+from pipeline.ingest.privacy import protect
 from pipeline.ingest.read import read_table
+from pipeline.ingest.read_csv import dropped_rows
+from pipeline.ingest.span import read_span
 
 Brought = tuple[pa.Table, FileFacts]
 
@@ -99,6 +109,12 @@ def publish(
 def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
     """Says what came in, and which join found few partners."""
     say(f"  {record.rows:,} rows, {len(record.columns)} columns from {record.source.uri}")
+    if files := list(record.source.files):
+        say(f"  {len(files)} files, {files[0]} to {files[-1]}")
+    for facts in (record.source, *record.joins.values()):
+        if facts.dropped_rows:
+            said = f"{facts.dropped_rows:,} rows of {facts.uri} have too many or too few fields"
+            say(f"  warning: {said}; they are left out (bad_rows)")
     for name, fraction in record.matched_fraction.items():
         say(f"  {name}: {fraction:.1%} of the rows found a partner")
         if fraction < joins[name].warn_below:
@@ -114,7 +130,16 @@ def _read(source: Source, root: Path) -> Brought:
         from pipeline.ingest.query import query_table, table_sha256
 
         table, uri = query_table(source, root)
+        table = protect(table, source.pii, uri)
         return table, FileFacts(uri=uri, sha256=table_sha256(table), rows=table.num_rows)
+    if isinstance(source, FileSource) and source.span is not None:
+        return read_span(source, source.span, root)
     with local_file(source, root) as file:
         table = read_table(file.path, file.uri, source)
-    return table, FileFacts(uri=file.uri, sha256=file.sha256, rows=table.num_rows)
+    facts = FileFacts(
+        uri=file.uri,
+        sha256=file.sha256,
+        rows=table.num_rows,
+        dropped_rows=dropped_rows(table),
+    )
+    return protect(table, source.pii, file.uri), facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,25 +15,49 @@ from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.raw import SPLIT_KEY, Mask, Typed, spoken
 
 
+@dataclass(frozen=True)
+class Done:
+    """What one rule did.
+
+    Attributes:
+        rule: Name of the rule.
+        rows: Rows it touched.
+        note: What it did to them.
+        columns: The raw columns that made it; empty where that says nothing.
+    """
+
+    rule: str
+    rows: int
+    note: str
+    columns: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> CleaningStep:
+        """The same for people."""
+        named = f" ({', '.join(self.columns)})" if self.columns else ""
+        return CleaningStep(rule=self.rule, rows=self.rows, note=self.note + named)
+
+
 @dataclass
 class Cleaning:
     """A table being cleaned, and what was done to it.
 
     Attributes:
         frame: The working table; a rule replaces it, none changes it in place.
-        steps: What each rule did so far.
+        done: What each rule did so far.
     """
 
     frame: pd.DataFrame
-    steps: list[CleaningStep] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
 
-    def note(self, rule: str, rows: int, note: str) -> None:
-        """Writes down what a rule did."""
-        self.steps.append(CleaningStep(rule=rule, rows=rows, note=note))
+    @property
+    def steps(self) -> list[CleaningStep]:
+        """What each rule did, for people."""
+        return [one.step for one in self.done]
 
-    def drop(self, rule: str, rows: Mask, note: str) -> None:
+    def drop(self, rule: str, rows: Mask, note: str, columns: Sequence[str] = ()) -> None:
         """Drops `rows` and notes how many they were."""
-        self.note(rule, int(rows.sum()), note)
+        self.done.append(Done(rule, int(rows.sum()), note, tuple(columns)))
         if rows.any():
             self.frame = self.frame[~rows]
 
@@ -44,7 +68,7 @@ class Cleaning:
         for name, mask in cells.items():
             touched |= mask
             replaced[name] = self.frame[name].mask(mask)
-        self.note(rule, int(touched.sum()), note)
+        self.done.append(Done(rule, int(touched.sum()), note, tuple(cells)))
         self.frame = self.frame.assign(**replaced)
 
 
@@ -62,22 +86,41 @@ def clean(
     Raises:
         DataError: Labels are missing where that is an error, or no row is left.
     """
+    cleaning = clean_rows(typed, columns, label, rules)
+    if rules.duplicates == "drop":
+        cleaning.drop("duplicates", repeated(cleaning.frame), DUPLICATES_NOTE)
+    refuse_no_rows(len(cleaning.frame), cleaning.done)
+    return cleaning
+
+
+DUPLICATES_NOTE = "dropped rows equal to an earlier one in every column"
+
+
+def clean_rows(
+    typed: Typed, columns: Mapping[str, ColumnConfig], label: str, rules: PreprocessConfig
+) -> Cleaning:
+    """Applies the rules that look at each row by itself; arguments as for `clean`.
+
+    Raises:
+        DataError: Labels are missing where that is an error.
+    """
     cleaning = Cleaning(typed.frame)
     _wrong_types(cleaning, typed.wrong, label, rules)
     _impossible_values(cleaning, columns, rules)
     _missing_labels(cleaning, label, rules)
     _missing_split_keys(cleaning)
-    if rules.duplicates == "drop":
-        copies = repeated(cleaning.frame)
-        cleaning.drop("duplicates", copies, "dropped rows equal to an earlier one in every column")
-    if cleaning.frame.empty:
-        done = "; ".join(f"{step.rule}: {step.rows:,}" for step in cleaning.steps if step.rows)
+    return cleaning
+
+
+def refuse_no_rows(rows: int, done: Sequence[Done]) -> None:
+    """Raises a DataError where cleaning has left nothing."""
+    if not rows:
+        counted = "; ".join(f"{one.rule}: {one.rows:,}" for one in done if one.rows)
         raise DataError(
-            f"no row is left after cleaning ({done})",
+            f"no row is left after cleaning ({counted})",
             expected="rows with a label and possible values",
             remedy="look at the rules under preprocess and the ranges under data.columns",
         )
-    return cleaning
 
 
 def repeated(frame: pd.DataFrame) -> Mask:
@@ -107,13 +150,13 @@ def _wrong_types(
     cleaning: Cleaning, wrong: Mapping[str, Mask], label: str, rules: PreprocessConfig
 ) -> None:
     touched = np.any([*wrong.values(), np.zeros(len(cleaning.frame), np.bool_)], axis=0)
-    named = f" ({', '.join(spoken(name, label) for name in wrong)})" if wrong else ""
+    named = [spoken(name, label) for name in wrong]
     if rules.wrong_type == "drop":
-        cleaning.drop("wrong_type", touched, f"dropped rows with values of another kind{named}")
+        cleaning.drop("wrong_type", touched, "dropped rows with values of another kind", named)
     else:
         # They are missing already (see `Typed`).
-        note = f"values of another kind became missing{named}"
-        cleaning.note("wrong_type", int(touched.sum()), note)
+        note = "values of another kind became missing"
+        cleaning.done.append(Done("wrong_type", int(touched.sum()), note, tuple(named)))
 
 
 def _impossible_values(
@@ -125,12 +168,11 @@ def _impossible_values(
         if isinstance(how, NumericConfig) and how.range and name in cleaning.frame
         if (outside := _outside(cleaning.frame[name].to_numpy(), how.range)).any()
     }
-    named = f" ({', '.join(cells)})" if cells else ""
     if rules.out_of_range == "drop":
         touched = np.any([*cells.values(), np.zeros(len(cleaning.frame), np.bool_)], axis=0)
-        cleaning.drop("out_of_range", touched, f"dropped rows with impossible numbers{named}")
+        cleaning.drop("out_of_range", touched, "dropped rows with impossible numbers", list(cells))
     else:
-        cleaning.blank("out_of_range", cells, f"impossible numbers became missing{named}")
+        cleaning.blank("out_of_range", cells, "impossible numbers became missing")
 
 
 def _outside(values: np.ndarray, bounds: tuple[float | None, float | None]) -> Mask:
@@ -158,12 +200,12 @@ def _missing_labels(cleaning: Cleaning, label: str, rules: PreprocessConfig) -> 
             expected="a label in every row",
             remedy="repair the source, or set preprocess.missing_label=drop",
         )
-    cleaning.drop("missing_label", gone, f"dropped rows without a label ({label})")
+    cleaning.drop("missing_label", gone, "dropped rows without a label", [label])
 
 
 def _missing_split_keys(cleaning: Cleaning) -> None:
     keys = [name for name in cleaning.frame.columns if str(name).startswith(SPLIT_KEY)]
     if keys:
         gone = np.all([missing(cleaning.frame[name]) for name in keys], axis=0)
-        named = ", ".join(name.removeprefix(SPLIT_KEY) for name in keys)
-        cleaning.drop("missing_split_key", gone, f"dropped rows that no split can take ({named})")
+        named = [name.removeprefix(SPLIT_KEY) for name in keys]
+        cleaning.drop("missing_split_key", gone, "dropped rows that no split can take", named)

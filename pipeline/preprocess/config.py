@@ -7,155 +7,44 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, CategoryEncoding, DatePart, Task
+from pipeline.core.features import Task
 from pipeline.core.schema import config
+from pipeline.preprocess.config_columns import (
+    BooleanConfig,
+    Bounds,
+    CategoricalConfig,
+    ColumnConfig,
+    CrossConfig,
+    DatetimeConfig,
+    IdConfig,
+    Indicator,
+    ListConfig,
+    NumericConfig,
+    TextConfig,
+)
 
-Bounds = tuple[float | None, float | None]
-"""Lower and upper bound, both inclusive; null leaves a side open."""
-
-Indicator = Literal["auto"] | bool
-"""Whether missingness is a feature of its own; auto: where training rows miss values."""
-
-
-@config
-class IdConfig:
-    """A column kept in the processed tables for slices, splits and tracing; never a feature."""
-
-    kind: Literal["id"]
-    """Discriminator."""
-    max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
-    """The check stops when more than this share of rows misses the value, 0 to 1."""
-
-
-@config
-class NumericConfig:
-    """A number. Order of work: range, clip, log, impute, scale; buckets cut the clipped number."""
-
-    kind: Literal["numeric"]
-    """Discriminator."""
-    max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
-    """The check stops when more than this share of rows misses the value, 0 to 1."""
-    range: Bounds | None = None
-    """Possible values; what lies outside is a mistake (see `preprocess.out_of_range`)."""
-    clip: Bounds | None = None
-    """Real but extreme values are moved to these bounds, in raw units."""
-    log: bool = False
-    """Takes `sign(x) log(1 + |x|)`, for long-tailed numbers."""
-    scaling: Literal["standard", "min_max", "none"] = "standard"
-    """standard: mean 0, standard deviation 1; min_max: 0 to 1; none: as it is."""
-    impute: Literal["median", "mean", "zero"] = "median"
-    """What stands for a missing value, worked out on the training split."""
-    indicator: Indicator = "auto"
-    """Whether a second dense feature says 1 where the value is missing."""
-    buckets: int = Field(default=0, ge=0, le=1000)
-    """Quantile buckets of the extra feature `COLUMN.bucket`; 0: no such feature."""
-    dense: bool = True
-    """Whether the scaled number is a feature; false only with buckets."""
-    encoding: CategoryEncoding = "embedding"
-    """How models take the bucket."""
-    dimension: int = Field(default=0, ge=0)
-    """Embedding width of the bucket; 0: worked out from the number of buckets."""
-
-    def __post_init__(self) -> None:
-        """Refuses what contradicts itself."""
-        _ordered("range", self.range)
-        _ordered("clip", self.clip)
-        if not self.dense and not self.buckets:
-            raise ValueError("buckets above 0 where dense is false, or the column is no feature")
-        if self.buckets == 1:
-            raise ValueError("buckets 0 or at least 2")
-
-
-@config
-class CategoricalConfig:
-    """A word or a code: known words get an index each, the others share buckets."""
-
-    kind: Literal["categorical"]
-    """Discriminator."""
-    max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
-    """The check stops when more than this share of rows misses the value, 0 to 1."""
-    allowed: tuple[str, ...] = ()
-    """The only possible words; empty: any. Another word stops the check."""
-    min_count: int = Field(default=5, ge=1)
-    """Training rows a word needs to be known."""
-    max_size: int = Field(default=10_000, ge=0)
-    """Known words at most, the most frequent ones; 0: every word is hashed."""
-    hash_buckets: int = Field(default=0, ge=0)
-    """Buckets that unknown words are hashed to; 0: one bucket for all of them."""
-    encoding: CategoryEncoding = "embedding"
-    """How models take the index."""
-    dimension: int = Field(default=0, ge=0)
-    """Embedding width; 0: worked out from the number of words."""
-
-    def __post_init__(self) -> None:
-        """Refuses what contradicts itself."""
-        if self.max_size == 0 and self.hash_buckets == 0:
-            raise ValueError("hash_buckets above 0 where max_size is 0, or all words are alike")
-
-
-@config
-class BooleanConfig:
-    """A truth value: bool, 0 and 1, or one of the words below in any case."""
-
-    kind: Literal["boolean"]
-    """Discriminator."""
-    max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
-    """The check stops when more than this share of rows misses the value, 0 to 1."""
-    true_values: tuple[str, ...] = TRUE_WORDS
-    """Words that mean true, lower case."""
-    false_values: tuple[str, ...] = FALSE_WORDS
-    """Words that mean false, lower case."""
-    indicator: Indicator = "auto"
-    """Whether a second dense feature says 1 where the value is missing."""
-
-    def __post_init__(self) -> None:
-        """Refuses words that could never match, or mean both."""
-        words = (*self.true_values, *self.false_values)
-        if any(word != word.strip().lower() for word in words):
-            raise ValueError("true_values and false_values in lower case, without blanks around")
-        if len(set(words)) != len(words):
-            raise ValueError("each word once in true_values and false_values")
-
-
-@config
-class DatetimeConfig:
-    """A date or a moment; its calendar parts become features."""
-
-    kind: Literal["datetime"]
-    """Discriminator."""
-    max_missing_fraction: float = Field(default=1.0, ge=0, le=1)
-    """The check stops when more than this share of rows misses the value, 0 to 1."""
-    format: str | None = None
-    """strptime format of odd text, e.g. "%d.%m.%Y"; null: ISO 8601. Served rows are ISO 8601."""
-    parts: tuple[DatePart, ...] = ("day_of_week", "hour")
-    """Which parts become features; month and finer ones drift where the split is by time."""
-    cyclic: bool = True
-    """true: each part is a point on a circle (sin and cos); false: an index `COLUMN.PART`."""
-    encoding: CategoryEncoding = "embedding"
-    """How models take the index of a part that is not cyclic."""
-    dimension: int = Field(default=0, ge=0)
-    """Embedding width of a part that is not cyclic; 0: worked out from its values."""
-
-
-ColumnConfig = Annotated[
-    NumericConfig | CategoricalConfig | BooleanConfig | DatetimeConfig | IdConfig,
-    Field(discriminator="kind"),
+__all__ = [
+    "BooleanConfig",
+    "Bounds",
+    "CategoricalConfig",
+    "ColumnConfig",
+    "ContractConfig",
+    "CrossConfig",
+    "DatetimeConfig",
+    "DriftConfig",
+    "HashSplit",
+    "IdConfig",
+    "Indicator",
+    "LabelConfig",
+    "ListConfig",
+    "NumericConfig",
+    "PreprocessConfig",
+    "PreprocessStageConfig",
+    "RandomSplit",
+    "SplitConfig",
+    "TextConfig",
+    "TimeSplit",
 ]
-"""One raw column: what it is and how it becomes features."""
-
-
-@config
-class CrossConfig:
-    """A combination of categorical features, each combination hashed to one of `buckets`."""
-
-    of: tuple[str, ...] = Field(min_length=2)
-    """Columns crossed: a categorical COLUMN, COLUMN.bucket of a number, or DATE.PART."""
-    buckets: int = Field(default=1000, ge=2)
-    """Upper bound of the number of combinations told apart."""
-    encoding: CategoryEncoding = "embedding"
-    """How models take the index."""
-    dimension: int = Field(default=0, ge=0)
-    """Embedding width; 0: worked out from the number of combinations."""
 
 
 @config
@@ -255,6 +144,46 @@ SplitConfig = Annotated[TimeSplit | HashSplit | RandomSplit, Field(discriminator
 
 
 @config
+class ContractConfig:
+    """When `pipeline data check` warns that new rows are unlike those of training."""
+
+    missing_increase: float = Field(ge=0, le=1)
+    """A warning when the share of missing values is greater than in training by more than this."""
+    new_words_fraction: float = Field(ge=0, le=1)
+    """A warning when more than this share of rows holds words that training never saw."""
+    beyond_fraction: float = Field(ge=0, le=1)
+    """A warning when more than this share of rows lies beyond the numbers that training saw."""
+    duplicates_fraction: float = Field(ge=0, le=1)
+    """A warning when more than this share of rows equals an earlier row in every column."""
+
+
+@config
+class DriftConfig:
+    """When a column, or a table, counts as drifted: significantly, and by more than a trifle."""
+
+    max_rows: int = Field(ge=100)
+    """Rows of each side that are compared, evenly spaced; more cost time and decide nothing."""
+    minimum_rows: int = Field(ge=10)
+    """With fewer rows on either side nothing is said."""
+    false_discovery_rate: float = Field(gt=0, lt=1)
+    """Share of false alarms that is accepted among the alarms (Benjamini-Hochberg)."""
+    jensen_shannon: float = Field(ge=0, le=1)
+    """Jensen-Shannon distance (base 2) from which a significant difference matters."""
+    stability_index: float = Field(ge=0)
+    """Population stability index from which it matters; 0.1 is slight, 0.25 large."""
+    kolmogorov_smirnov: float = Field(ge=0, le=1)
+    """Difference of a number's distribution functions from which it matters."""
+    missing_difference: float = Field(ge=0, le=1)
+    """Difference of the shares of missing values from which it matters."""
+    new_fraction: float = Field(ge=0, le=1)
+    """Share of rows with categories that the reference never has from which it matters."""
+    classifier_auc: float = Field(ge=0.5, le=1)
+    """Area under the ROC curve of the classifier that tells the tables apart, likewise."""
+    drifted_fraction: float = Field(ge=0, le=1)
+    """`pipeline data drift` ends with 1 when more than this share of columns has drifted."""
+
+
+@config
 class PreprocessConfig:
     """Cleaning rules and warnings, the same for every data set unless it says otherwise."""
 
@@ -276,6 +205,10 @@ class PreprocessConfig:
     """What happens when one column alone predicts the label almost perfectly."""
     leakage_score: float = Field(gt=0.5, le=1)
     """Almost perfectly: AUC of each class against the rest, for regression R2, at least this."""
+    contract: ContractConfig
+    """When `pipeline data check` warns."""
+    drift: DriftConfig
+    """When the profile and `pipeline data drift` speak of drift."""
 
 
 @dataclass(frozen=True)
@@ -287,12 +220,6 @@ class PreprocessStageConfig:
     label: LabelConfig
     split: SplitConfig
     preprocess: PreprocessConfig
-
-
-def _ordered(name: str, bounds: Bounds | None) -> None:
-    low, high = bounds or (None, None)
-    if low is not None and high is not None and low >= high:
-        raise ValueError(f"{name} as [low, high] with low below high")
 
 
 def _leaves_training(validation_fraction: float, test_fraction: float) -> None:

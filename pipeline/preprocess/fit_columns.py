@@ -28,8 +28,11 @@ from pipeline.preprocess.config import (
     ColumnConfig,
     DatetimeConfig,
     Indicator,
+    ListConfig,
     NumericConfig,
+    TextConfig,
 )
+from pipeline.preprocess.fit_bags import fit_bag
 
 LARGEST_NUMBER = 1e150
 """Larger numbers overflow when squared for the standard deviation."""
@@ -69,6 +72,8 @@ def fit_column(values: pd.Series[Any], how: ColumnConfig) -> Iterator[Feature]:
             yield _fit_truth(name, values.to_numpy(dtype=np.float64), how)
         case DatetimeConfig():
             yield _fit_date(name, values, how)
+        case TextConfig() | ListConfig():
+            yield fit_bag(name, values, how)
 
 
 def _fit_number(name: str, values: Floats, how: NumericConfig) -> Iterator[NumericFeature]:
@@ -77,7 +82,9 @@ def _fit_number(name: str, values: Floats, how: NumericConfig) -> Iterator[Numer
     _refuse_empty(name, len(present), len(values))
     refuse_huge(name, present)
     low, high = how.clip or (None, None)
-    if how.clip:
+    if how.clip_quantiles:
+        low, high = map(float, np.quantile(present, how.clip_quantiles, method="inverted_cdf"))
+    if low is not None or high is not None:
         present = np.clip(present, low, high)
     if how.dense:
         scaled = np.sign(present) * np.log1p(np.abs(present)) if how.log else present
@@ -207,7 +214,7 @@ def quantile_boundaries(numbers: Floats, buckets: int) -> tuple[float, ...]:
 def _fit_words(name: str, words: pd.Series[Any], how: CategoricalConfig) -> CategoricalFeature:
     counts = words[words != ""].value_counts()
     _refuse_empty(name, len(counts), len(words))
-    known = counts[counts >= how.min_count]
+    known = counts[counts >= max(how.min_count, how.min_fraction * counts.sum())]
     # Sorting by word first and stably by count second leaves ties in the order of the words.
     known = known.sort_index().sort_values(ascending=False, kind="stable")[: how.max_size]
     vocabulary = tuple(known.index.tolist())

@@ -19,6 +19,8 @@ from pipeline.core.features import FeatureSet
 from pipeline.core.publishing import publish_file
 from pipeline.core.records import SPLITS, Split
 from pipeline.core.schema import dump
+from pipeline.preprocess.config import DriftConfig
+from pipeline.preprocess.drift import Named, compare
 from pipeline.preprocess.profile_columns import describe, describe_label
 from pipeline.preprocess.profile_findings import findings
 from pipeline.preprocess.profile_page import page
@@ -36,6 +38,7 @@ def write_profile(
     splits: Mapping[Split, pd.DataFrame],
     features: FeatureSet,
     cleaning: Sequence[CleaningStep],
+    drift: DriftConfig,
 ) -> Profile:
     """Writes profile.json and profile.html into `folder`.
 
@@ -44,11 +47,12 @@ def write_profile(
         splits: The processed tables in served dtypes, label in `records.LABEL`.
         features: Their schema.
         cleaning: What each cleaning rule did, in the order they ran.
+        drift: What counts as drift.
 
     Returns:
         What was written, e.g. to show its findings.
     """
-    profile = describe_table(splits, features, cleaning)
+    profile = describe_table(splits, features, cleaning, drift)
     write_json(folder / "profile.json", _rounded(dump(profile)))
     with publish_file(folder / "profile.html") as aside:
         aside.write_text(page(profile), encoding="utf-8", errors="replace")
@@ -56,7 +60,10 @@ def write_profile(
 
 
 def describe_table(
-    splits: Mapping[Split, pd.DataFrame], features: FeatureSet, cleaning: Sequence[CleaningStep]
+    splits: Mapping[Split, pd.DataFrame],
+    features: FeatureSet,
+    cleaning: Sequence[CleaningStep],
+    drift: DriftConfig,
 ) -> Profile:
     """Describes the table; arguments as for `write_profile`."""
     stack = Stack.of(splits, features)
@@ -84,6 +91,10 @@ def describe_table(
         findings=findings(columns, label, stack.rows, _copied(stack, row_keys)),
         cleaning=tuple(cleaning),
         columns=tuple(columns),
+        drift=tuple(
+            compare(Named("train", splits["train"]), Named(name, splits[name]), features, drift)
+            for name in SPLITS[1:]
+        ),
     )
 
 

@@ -9,7 +9,13 @@ from pipeline.preprocess import profile_drawing as drawing
 from pipeline.preprocess.profile_records import ColumnProfile, Profile
 from pipeline.preprocess.profile_text import MEASURE_NAMES, number, percent, swatch, text, value_of
 
-_KINDS = {"number": "number", "category": "category", "truth": "yes or no", "date": "date"}
+_KINDS = {
+    "number": "number",
+    "category": "category",
+    "truth": "yes or no",
+    "date": "date",
+    "text": "text",
+}
 
 
 def card(profile: Profile, position: int) -> str:

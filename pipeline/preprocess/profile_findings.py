@@ -111,6 +111,8 @@ def _copies(copied_fraction: Mapping[Split, float]) -> Iterator[Finding]:
 def _column(column: ColumnProfile, rows: Mapping[Split, int]) -> Iterator[Finding]:
     yield from _leakage(column)
     yield from _emptiness(column)
+    if column.kind == "text":  # hardly a text is ever written twice
+        return
     yield from _cardinality(column, rows["train"])
     yield from _drift(column)
     yield from _unseen(column)

@@ -14,6 +14,7 @@ from string import Template
 from pipeline.core.records import SPLITS, Split
 from pipeline.preprocess import profile_drawing as drawing
 from pipeline.preprocess.profile_cards import card, class_stack, meter
+from pipeline.preprocess.profile_drift import drift_section
 from pipeline.preprocess.profile_records import Finding, FindingKind, Profile
 from pipeline.preprocess.profile_text import percent, swatch, text, value_of
 
@@ -56,7 +57,13 @@ def page(profile: Profile) -> str:
         + (f", {kept} kept beside" if kept else "")
         + f" · {profile.task} label {text(profile.label)}"
     )
-    sections = (_findings(profile), _splits(profile), _cleaning(profile), _overview(profile))
+    sections = (
+        _findings(profile),
+        _splits(profile),
+        _cleaning(profile),
+        _overview(profile),
+        *(drift_section(report) for report in profile.drift),
+    )
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(profile.label[:60]),
         subtitle=subtitle,

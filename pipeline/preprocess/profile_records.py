@@ -7,8 +7,9 @@ from typing import Literal
 from pipeline.core.features import Task
 from pipeline.core.records import Split
 from pipeline.core.schema import config
+from pipeline.preprocess.drift_records import DriftReport
 
-ColumnKind = Literal["number", "category", "truth", "date"]
+ColumnKind = Literal["number", "category", "truth", "date", "text"]
 Measure = Literal[
     "auc", "pearson", "spearman", "cramers_v", "correlation_ratio", "mutual_information"
 ]
@@ -135,3 +136,5 @@ class Profile:
     """Each cleaning rule, in the order it ran."""
     columns: tuple[ColumnProfile, ...]
     """Features in order, then kept columns."""
+    drift: tuple[DriftReport, ...]
+    """Validation and test, each against the training split."""

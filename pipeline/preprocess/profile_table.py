@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from pipeline.core.features import BooleanFeature, DatetimeFeature, FeatureSet, Task
+from pipeline.core.features import BagFeature, BooleanFeature, DatetimeFeature, FeatureSet, Task
 from pipeline.core.records import LABEL, SPLITS, Split
 from pipeline.preprocess.profile_records import Association, ColumnKind, Distribution
 from pipeline.preprocess.profile_statistics import Bools, Floats, Ints
@@ -189,6 +189,8 @@ def kind_of(series: pd.Series, features: FeatureSet) -> ColumnKind:
     if pd.api.types.is_bool_dtype(series) or any(isinstance(f, BooleanFeature) for f in readers):
         return "truth"
     is_date = any(isinstance(f, DatetimeFeature) for f in readers)
+    if any(isinstance(f, BagFeature) for f in readers):
+        return "text"
     if is_date or pd.api.types.is_datetime64_any_dtype(series):
         return "date"
     return "number" if pd.api.types.is_numeric_dtype(series) else "category"
@@ -208,7 +210,8 @@ def read(stack: Stack, name: str, features: FeatureSet) -> Values:
             numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
             codes = np.where(np.isnan(numbers), -1, numbers != 0).astype(np.int64)
             return Values(name, "truth", no_numbers, codes, ("false", "true"))
-    return Values(name, "category", no_numbers, *_words(series))
+        case kind:
+            return Values(name, kind, no_numbers, *_words(series))
 
 
 def _finite(numbers: Floats) -> Floats:

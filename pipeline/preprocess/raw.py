@@ -28,6 +28,7 @@ from pipeline.preprocess.config import (
     HashSplit,
     IdConfig,
     LabelConfig,
+    ListConfig,
     NumericConfig,
     PreprocessStageConfig,
     SplitConfig,
@@ -64,10 +65,16 @@ def read_typed(table: Table, config: PreprocessStageConfig) -> Typed:
         DataError: A column is not in the table; names the nearest ones.
         PipelineError: The table is missing or damaged.
     """
-    raw = table.read(_required(table, config))
+    return typed_table(table.read(_required(table, config)), config)
+
+
+def typed_table(raw: pd.DataFrame, config: PreprocessStageConfig) -> Typed:
+    """Brings `raw` to types; a column that it does not have is left out."""
     frame: dict[str, Any] = {}
     wrong: dict[str, Mask] = {}
-    for name, (column, how) in _parts(config).items():
+    for name, (column, how) in parts(config).items():
+        if column not in raw:
+            continue
         frame[name], odd = typed_values(raw[column], how)
         if odd.any():
             wrong[name] = odd
@@ -102,12 +109,34 @@ def typed_values(values: pd.Series[Any], how: ColumnConfig | None) -> tuple[Any,
             return convert(values, column)
         case DatetimeConfig():
             return _dates(values, how)
+        case ListConfig():
+            values = _joined(values, how.separator)
     return convert(values, Column(name=name, dtype="string"))
+
+
+def moments(words: pd.Series[Any]) -> NDArray[np.datetime64]:
+    """ISO 8601 text as datetime64[us] in UTC; NaT where missing or no moment."""
+    codes, known = pd.factorize(words)
+    found = pd.to_datetime(pd.Series(known), format="ISO8601", utc=True, errors="coerce")
+    return found.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")[codes]
 
 
 def spoken(name: object, label: str) -> str:
     """The raw column behind a name of the working table."""
     return label if name == LABEL else str(name).removeprefix(SPLIT_KEY)
+
+
+def _joined(values: pd.Series[Any], separator: str) -> pd.Series[Any]:
+    """Lists (of Parquet and JSONL) as text with the separator between; other values stay."""
+    if values.dtype != object:
+        return values
+    return values.map(
+        lambda value: (
+            separator.join(map(str, value))
+            if isinstance(value, list | tuple | np.ndarray)
+            else value
+        )
+    )
 
 
 def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:
@@ -118,16 +147,16 @@ def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:
     return pd.Series(text).mask(wrong, "").array, wrong
 
 
-def _parts(config: PreprocessStageConfig) -> dict[str, tuple[str, ColumnConfig | None]]:
+def parts(config: PreprocessStageConfig) -> dict[str, tuple[str, ColumnConfig | None]]:
     """Raw column and kind of each column of the working table."""
-    parts: dict[str, tuple[str, ColumnConfig | None]] = {
+    found: dict[str, tuple[str, ColumnConfig | None]] = {
         name: (name, how) for name, how in feature_columns(config.columns, config.label).items()
     }
     number = config.label.task == "regression" or config.label.threshold is not None
-    parts[LABEL] = (config.label.column, NumericConfig(kind="numeric") if number else None)
+    found[LABEL] = (config.label.column, NumericConfig(kind="numeric") if number else None)
     for name in split_columns(config.split):
-        parts[SPLIT_KEY + name] = (name, _split_kind(config.split, config.columns.get(name)))
-    return parts
+        found[SPLIT_KEY + name] = (name, _split_kind(config.split, config.columns.get(name)))
+    return found
 
 
 def split_columns(split: SplitConfig) -> tuple[str, ...]:
@@ -152,7 +181,7 @@ def _split_kind(split: SplitConfig, declared: ColumnConfig | None) -> ColumnConf
 def _required(table: Table, config: PreprocessStageConfig) -> list[str]:
     require(table.path)
     known = _names(table)
-    wanted = {raw: None for raw, _ in _parts(config).values()}
+    wanted = {raw: None for raw, _ in parts(config).values()}
     if gone := [name for name in wanted if name not in known]:
         raise DataError(
             f"the table has no column {', '.join(map(repr, gone))}",

@@ -25,6 +25,7 @@ from pipeline.preprocess.clean import Cleaning, clean, missing
 from pipeline.preprocess.config import (
     BooleanConfig,
     ColumnConfig,
+    DriftConfig,
     IdConfig,
     PreprocessStageConfig,
     RandomSplit,
@@ -72,7 +73,7 @@ def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -
         advance(1, "split")
         features, steps = fit(splits, columns, labelled, config, cleaning.steps)
         advance(1, "fitted")
-        publish(splits, features, steps, artifacts)
+        publish(splits, features, steps, config.preprocess.drift, artifacts)
         advance(1, "written")
     report(features, steps)
     tell(features, steps, artifacts, context)
@@ -134,7 +135,11 @@ def fit(
 
 
 def publish(
-    splits: Splits, features: FeatureSet, steps: list[CleaningStep], artifacts: Artifacts
+    splits: Splits,
+    features: FeatureSet,
+    steps: list[CleaningStep],
+    drift: DriftConfig,
+    artifacts: Artifacts,
 ) -> None:
     """Writes data/processed and data/profile; neither appears unless both are whole."""
     with artifacts.processed.publish() as processed, artifacts.profile.publish() as profile:
@@ -144,7 +149,7 @@ def publish(
             writing = pool.submit(_write_splits, served, processed)
             write_json(processed / artifacts.features.path.name, dump(features))
             write_json(profile / "cleaning.json", {"steps": [dump(step) for step in steps]})
-            write_profile(profile, served, features, steps)
+            write_profile(profile, served, features, steps, drift)
             writing.result()
 
 

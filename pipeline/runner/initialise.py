@@ -12,24 +12,32 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.compose.compose import compose, validate
-from pipeline.core.artifacts import CONFIGS, SOURCES
+from pipeline.compose.compose import compose
+from pipeline.core.artifacts import SOURCES
 from pipeline.core.console import say
-from pipeline.core.errors import PipelineError, UsageError, nearest
-from pipeline.core.publishing import publish_file
+from pipeline.core.errors import UsageError, nearest
+from pipeline.runner.data_file import data_file, publish_data_file
 from pipeline.runner.init_columns import guess_column
 from pipeline.runner.init_guess import Guess, left_out
 from pipeline.runner.init_label import LabelGuess, guess_label, random_split, time_split
 from pipeline.runner.init_leaks import giveaways
+from pipeline.runner.init_rules import with_rules
 from pipeline.runner.init_source import SourceTable, read_source
 from pipeline.runner.init_text import Findings, data_yaml
-from pipeline.runner.stages import CONFIGURED
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _TAKEN_NAMES = frozenset({"true", "false", "null", "nan", "inf", "none"})
 
 
-def initialise(source: str, *, label: str, name: str | None, root: Path, force: bool) -> Path:
+def initialise(
+    source: str,
+    *,
+    label: str,
+    name: str | None,
+    root: Path,
+    force: bool,
+    strict: bool = False,
+) -> Path:
     """Writes configs/data/NAME.yaml for a table nobody has described yet.
 
     Args:
@@ -38,6 +46,7 @@ def initialise(source: str, *, label: str, name: str | None, root: Path, force: 
         name: Name of the data set; None takes the file's.
         root: The project folder.
         force: Whether an existing config is replaced.
+        strict: Whether what holds in every row becomes a rule for later rows (see `init_rules`).
 
     Returns:
         The file written.
@@ -47,16 +56,20 @@ def initialise(source: str, *, label: str, name: str | None, root: Path, force: 
         DataError: The table cannot be read, or there is nothing to learn from it.
     """
     chosen = _name(source, name)
-    target = root / CONFIGS / "data" / f"{chosen}.yaml"
+    target = data_file(root, chosen)
     _require_free(target, force=force)
     bound: float = compose(root)["preprocess"]["leakage_score"]
-    found = look(_path(source, root), root, label=label, name=chosen, leakage_score=bound)
-    _publish(target, data_yaml(found), root, chosen)
+    found = look(
+        _path(source, root), root, label=label, name=chosen, leakage_score=bound, strict=strict
+    )
+    publish_data_file(target, data_yaml(found), root, chosen)
     _tell(found, target.relative_to(root))
     return target
 
 
-def look(path: str, root: Path, *, label: str, name: str, leakage_score: float) -> Findings:
+def look(
+    path: str, root: Path, *, label: str, name: str, leakage_score: float, strict: bool = False
+) -> Findings:
     """Guesses all that a data set's config says; writes nothing.
 
     Args:
@@ -65,6 +78,7 @@ def look(path: str, root: Path, *, label: str, name: str, leakage_score: float) 
         label: The column to predict.
         name: Name of the data set.
         leakage_score: `preprocess.leakage_score`; columns that reach it are left out.
+        strict: Whether what holds in every row becomes a rule for later rows.
 
     Raises:
         UsageError: There is no column `label`.
@@ -75,6 +89,8 @@ def look(path: str, root: Path, *, label: str, name: str, leakage_score: float) 
     guessed = guess_label(label, table.frame[label])
     columns = _guess_columns(table, label, guessed)
     columns |= _suspects(columns, table, guessed, leakage_score)
+    if strict:
+        columns = with_rules(table.frame, columns)
     return Findings(
         name=name,
         path=path,
@@ -181,25 +197,6 @@ def _source_options(table: SourceTable, columns: Mapping[str, Guess]) -> dict[st
     if stray:
         options["missing"] = stray
     return options
-
-
-def _publish(target: Path, text: str, root: Path, name: str) -> None:
-    """Writes the config and proves that it composes; a new file that does not is taken back."""
-    before = target.read_text(encoding="utf-8") if target.exists() else None
-    _write(target, text)
-    try:
-        validate(compose(root, [f"data={name}"]), CONFIGURED)
-    except PipelineError:
-        if before is None:
-            target.unlink()
-        else:
-            _write(target, before)
-        raise
-
-
-def _write(target: Path, text: str) -> None:
-    with publish_file(target) as aside:
-        aside.write_text(text, encoding="utf-8")
 
 
 def _tell(found: Findings, target: Path) -> None:

@@ -21,6 +21,7 @@ from pipeline.core.publishing import exclusive
 from pipeline.runner.execute import EXIT_INTERRUPTED, stage_state
 from pipeline.runner.plan import StagePlan, Status, dvc_environment, make_plan
 from pipeline.runner.stages import CONFIGURED, STAGES
+from pipeline.runner.stale import tell_stale_warm_start
 from pipeline.runner.summary import print_summary
 from pipeline.runner.warm import flush_in_warm_process, warm_process
 
@@ -53,17 +54,18 @@ def run(root: Path, overrides: Sequence[str]) -> int:
     """
     started = time.monotonic()
     with exclusive(root / STATE / "locks" / "run.lock", "this project's pipeline"):
-        _drop_damaged_params(root)
+        drop_damaged_params(root)
         params, plans = plan_run(root, overrides)
         record_overrides(root, overrides)
         write_params(root, params, overrides)
+        tell_stale_warm_start(root, params)
         if not any(plan.run for plan in plans):
             print_summary(root, plans, time.monotonic() - started)
             return 0
         return _reproduce(root, params, plans, started)
 
 
-def _drop_damaged_params(root: Path) -> None:
+def drop_damaged_params(root: Path) -> None:
     """Removes a params.yaml that is no YAML: DVC refuses to start on one; `compose` writes it."""
     try:
         read_params(root)
@@ -87,8 +89,8 @@ def _reproduce(
         else contextlib.nullcontext({})
     )
     with warm as environment:
-        dvc_code = _dvc_repro(root, {**environment, tracking.RUN_VARIABLE: identity.key})
-        code = _exit_code(root, begun, dvc_code)
+        dvc_code = dvc_repro(root, {**environment, tracking.RUN_VARIABLE: identity.key})
+        code = failed_code(root, begun, dvc_code)
         tracking.finish_run(root, identity, code == 0)
         if any(_ran_since(root, name, begun) for name in environment and heavy):
             flush_in_warm_process(environment)
@@ -96,15 +98,20 @@ def _reproduce(
     return code
 
 
-def _dvc_repro(root: Path, environment: Mapping[str, str]) -> int:
+def dvc_repro(root: Path, environment: Mapping[str, str], *stages: str) -> int:
     """Runs `dvc repro`; on Ctrl-C waits for it, since DVC and its stage get the signal too.
+
+    Args:
+        root: The project.
+        environment: Variables added to this process's own.
+        *stages: Where to end; all where none is named.
 
     Returns:
         DVC's exit code, or EXIT_INTERRUPTED after a Ctrl-C.
     """
     interrupted = False
     process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "--quiet"],
+        [sys.executable, "-m", "dvc", "repro", "--quiet", *stages],
         cwd=root,
         env={**dvc_environment(), **environment},
     )
@@ -122,8 +129,14 @@ def _ran_since(root: Path, stage: str, begun: float) -> bool:
     return False
 
 
-def _exit_code(root: Path, begun: float, dvc_code: int) -> int:
-    """DVC knows only "failed"; the stage that ended the run knows why."""
+def failed_code(root: Path, begun: float, dvc_code: int) -> int:
+    """Exit code of a run: DVC knows only "failed", the stage that ended the run knows why.
+
+    Args:
+        root: The project.
+        begun: When the run began, in seconds since the epoch.
+        dvc_code: What `dvc_repro` returned.
+    """
     if dvc_code in {0, EXIT_INTERRUPTED}:
         return dvc_code
     codes = []

@@ -12,12 +12,13 @@ from pipeline.preprocess import STAGE as PREPROCESS
 from pipeline.register import STAGE as REGISTER
 from pipeline.serve import STAGE as SERVE
 from pipeline.train import STAGE as TRAIN
+from pipeline.tune import STAGE as TUNE
 
 STAGES: tuple[Stage, ...] = (COMPOSE, INGEST, PREPROCESS, TRAIN, EVALUATE, REGISTER, EXPORT)
 """What DVC runs, in this order."""
 
-CONFIGURED: tuple[Stage, ...] = (*STAGES, SERVE)
-"""Every record with a config of its own: `serve` is a command, not a DVC stage."""
+CONFIGURED: tuple[Stage, ...] = (*STAGES, SERVE, TUNE)
+"""Every record with a config of its own: `serve` and `tune` are commands, not DVC stages."""
 
 
 def find_stage(name: str) -> Stage:

@@ -1,14 +1,14 @@
-"""What `train` can be told: the sections `train`, `model` and `strategy` of params.yaml."""
+"""What `train` can be told: `train`, `model`, `strategy` and `launcher` of params.yaml."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.core.schema import config
-from pipeline.train.models import ModelConfig, require_allowed
+from pipeline.core.schema import config, dump
+from pipeline.train.models import ModelConfig, plain, require_allowed
 
 
 @config
@@ -60,6 +60,18 @@ class EarlyStoppingConfig:
 
 
 @config
+class CheckpointConfig:
+    """When the state of a training is saved, so that an interrupted one goes on."""
+
+    every_seconds: float | None = Field(ge=0)
+    """Seconds of training between two; null for none by time. Rarer where saving takes long."""
+    every_steps: int | None = Field(ge=1)
+    """Steps between two, in whole calls into TensorFlow; null for none by steps."""
+    keep: int = Field(ge=1)
+    """How many of one training are kept, the last ones; a damaged one falls back on another."""
+
+
+@config
 class TrainConfig:
     """How a model is trained, whatever model it is."""
 
@@ -75,18 +87,31 @@ class TrainConfig:
     """Steps run in one call into TensorFlow; more is faster and shows progress less often."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     """What layers compute in; weights are float32 in each case."""
+    gradient_accumulation: int = Field(ge=1)
+    """Parts a batch is taken in, one after another: less memory for activations, less speed."""
+    jit_compile: bool
+    """Whether XLA compiles the forward and backward pass; pays off on GPUs and long trainings."""
+    input: Literal["auto", "memory", "stream"]
+    """Rows in memory, or read from disk in blocks; auto streams what is too large for memory."""
+    checkpoint: CheckpointConfig
+    """When the state is saved."""
     optimizer: OptimizerConfig
     """The optimiser."""
     schedule: ScheduleConfig
     """The learning rate over time."""
     early_stopping: EarlyStoppingConfig
     """When to stop, what to keep."""
+    warm_start: str | None = Field(pattern=r"^(models:/[^@/]+(@\w+|/[1-9]\d*)|.+\.keras)$")
+    """Earlier model whose weights are copied where layers fit: models:/NAME@champion,
+    models:/NAME/VERSION or a .keras file; null begins at random."""
     class_weights: Literal["none", "balanced"] | dict[str, float]
     """Weight of each class in the loss: none, balanced (each class weighs the same), or by name."""
     label_smoothing: float = Field(ge=0, lt=1)
     """Share of each label given evenly to all classes (binary, multiclass)."""
     regression_loss: Literal["squared", "absolute", "huber"]
     """Loss of a regression, on the standardised label."""
+    profile: bool
+    """Whether some steps of the first epoch are profiled into .pipeline/tensorboard."""
     tensorboard: bool
     """Whether curves are written under .pipeline/tensorboard for `tensorboard --logdir`."""
     allowed_targets: tuple[str, ...]
@@ -95,10 +120,38 @@ class TrainConfig:
 
 @config
 class StrategyConfig:
-    """Where the steps are computed."""
+    """On which devices the steps are computed."""
 
-    name: Literal["one_device"]
-    """one_device: one process, on the first GPU where there is one, else on the CPU."""
+    name: Literal["auto", "one_device", "mirrored", "multi_worker"]
+    """one_device: the first GPU, else the CPU; mirrored: all GPUs of this machine; multi_worker:
+    processes that the launcher starts or a scheduler has started; auto: what is there."""
+    logical_devices: int | None = Field(ge=2, le=64)
+    """Logical CPU devices that mirrored uses instead of GPUs, to try it out; null for GPUs."""
+    learning_rate_scaling: Literal["none", "linear", "sqrt"]
+    """How the rate follows the batch: as it is, or times the factor or its root by which
+    train.global_batch_size is larger than base_batch_size; a larger rate is warmed up to."""
+    base_batch_size: int = Field(ge=1)
+    """Global batch size for which train.optimizer.learning_rate was chosen."""
+
+
+@config
+class LauncherConfig:
+    """Who starts the processes of strategy multi_worker."""
+
+    name: Literal["local", "external"]
+    """local: this stage, on this machine; external: a scheduler (TF_CONFIG, Slurm, TFJob)."""
+    workers: int = Field(ge=1, le=256)
+    """Processes that local starts; external counts those that the scheduler names."""
+    threads: int | None = Field(ge=1)
+    """Threads of each process that local starts; null shares the cores evenly."""
+    start_timeout_seconds: float = Field(gt=0)
+    """How long a worker may take to join the others."""
+    stall_timeout_seconds: float = Field(gt=0)
+    """How long a worker may stay silent while it trains."""
+    grace_seconds: float = Field(ge=0)
+    """Time to save a checkpoint in when the job is asked to stop."""
+    max_restarts: int = Field(ge=0)
+    """How often local starts the job again, from its checkpoint, when a worker has died."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +161,17 @@ class TrainStageConfig:
     train: TrainConfig
     model: ModelConfig
     strategy: StrategyConfig
+    launcher: LauncherConfig
 
     def __post_init__(self) -> None:
         """Refuses a user's builder that is not allowed, before anything is imported."""
         require_allowed(self.model, self.train.allowed_targets)
+
+    def sections(self) -> dict[str, Any]:
+        """The plain sections that `STAGE.configure` would make this from."""
+        return {
+            "train": dump(self.train),
+            "model": plain(self.model),
+            "strategy": dump(self.strategy),
+            "launcher": dump(self.launcher),
+        }

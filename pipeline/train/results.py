@@ -35,7 +35,7 @@ def model_hash(features: FeatureSet, core: keras.Model) -> str:
 
 
 def publish(
-    artifacts: Artifacts, features: FeatureSet, fitted: Fitted, model_name: str
+    artifacts: Artifacts, features: FeatureSet, fitted: Fitted, model_name: str, warm_start: str
 ) -> TrainingRecord:
     """Writes model.keras, history.csv and training.json in one step; returns the last one."""
     kept = next(row for row in fitted.history if row["epoch"] == fitted.best_epoch)
@@ -49,6 +49,7 @@ def publish(
         examples_per_second=fitted.examples_per_second,
         peak_memory_bytes=runtime.peak_memory_bytes(),
         validation_loss=kept["val_loss"],
+        warm_start=warm_start,
     )
     with artifacts.trained.publish() as folder:
         end_to_end(features, fitted.core).save(folder / artifacts.model.name)

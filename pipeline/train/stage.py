@@ -2,117 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
+import os
 
 import tensorflow as tf
 
 from pipeline.core import runtime
-from pipeline.core.artifacts import STATE, Artifacts
+from pipeline.core.artifacts import Artifacts
 from pipeline.core.console import say
-from pipeline.core.errors import DataError
-from pipeline.core.features import FeatureSet
-from pipeline.core.records import TrainingRecord
-from pipeline.core.schema import dump, flatten
 from pipeline.core.stage import Context
-from pipeline.train import models
-from pipeline.train.checkpoint import checkpoint
 from pipeline.train.config import TrainStageConfig
-from pipeline.train.examples import Examples, class_weights, examples, require_classes
-from pipeline.train.fitting import fit
-from pipeline.train.results import publish
-from pipeline.train.validation import require_monitor
-from pipeline.train.watch import Row
+from pipeline.train.launch import launch
+from pipeline.train.placement import place
+from pipeline.train.strategy import ALONE, mirrored
+from pipeline.train.work import work
 
 
 def run(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> None:
-    """Encodes the splits once, trains the core, saves it with its encoder in front.
+    """Trains the model where the strategy says, and saves it with its encoder in front.
 
     Raises:
         DataError: The processed data is damaged, empty, or has one class only.
-        ConfigError: An option does not fit the task, or the model cannot be built.
+        ConfigError: An option does not fit the task or another one, or the model cannot be built.
+        PipelineError: A worker failed, died or never came.
         TrainingDivergedError: The loss is no number any more, or has exploded.
     """
     runtime.reset_peak_memory()
-    features = _features(artifacts)
-    train, validation = _splits(config, artifacts, features)
-    context.journal.params(_params(config))
-    kept = checkpoint(config, artifacts)
-    with runtime.session(config.train.seed), _curves(config, context) as tell:
-        fitted = fit(config, features, train, validation, tell=tell, checkpoint=kept)
-        record = publish(artifacts, features, fitted, config.model.name)
-    kept.remove()
-    _report(record, fitted.history, context)
-
-
-def _features(artifacts: Artifacts) -> FeatureSet:
-    features = artifacts.features.read()
-    if not features.dense_names and not features.index_columns:
-        raise DataError(
-            "features.json names no feature",
-            expected="at least one column that is a feature",
-            remedy="declare columns under data.columns that are not constant",
-        )
-    return features
-
-
-def _splits(
-    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet
-) -> tuple[Examples, Examples]:
-    train = examples(artifacts.split("train").read(), features, "train")
-    validation = examples(artifacts.split("validation").read(), features, "validation")
-    require_classes(train, features.label)
-    require_monitor(config.train.early_stopping.monitor, features.label, validation)
-    weights = class_weights(config.train.class_weights, train.labels, features.label)
-    return Examples(train.encoded, train.labels, weights), validation
-
-
-def _params(config: TrainStageConfig) -> dict[str, object]:
-    sections = {
-        "model": models.plain(config.model),
-        "train": dump(config.train),
-        "strategy": dump(config.strategy),
-    }
-    return flatten(sections)
-
-
-@contextlib.contextmanager
-def _curves(config: TrainStageConfig, context: Context) -> Iterator[Callable[[Row], None]]:
-    """Yields what tells each epoch's row to the journal and, where wanted, to TensorBoard."""
-    with contextlib.ExitStack() as stack:
-        if config.train.tensorboard:
-            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model.name}"
-            folder = context.root / STATE / "tensorboard" / name
-            writer = tf.summary.create_file_writer(str(folder))
-            stack.callback(writer.close)
-            stack.enter_context(writer.as_default())
-
-        def tell(row: Row) -> None:
-            step = int(row["epoch"])
-            curves = {name: value for name, value in row.items() if name != "epoch"}
-            context.journal.metrics(curves, step=step)
-            for name, value in curves.items():
-                tf.summary.scalar(name, value, step=step)  # nothing without a writer
-
-        yield tell
-
-
-def _report(record: TrainingRecord, history: list[Row], context: Context) -> None:
-    context.journal.tags({"model": record.model, "model_hash": record.model_hash})
-    context.journal.metrics(
-        {
-            "best_epoch": record.best_epoch,
-            "fit_seconds": record.seconds,
-            "examples_per_second": record.examples_per_second,
-            "parameters": record.parameters,
-            "peak_memory_bytes": record.peak_memory_bytes,
-        }
-    )
-    kept = next(row for row in history if row["epoch"] == record.best_epoch)
-    measured = ", ".join(f"{k} {v:.4f}" for k, v in kept.items() if k.startswith("val_"))
-    say(
-        f"trained {record.model} ({record.parameters:,} parameters): {record.epochs} epochs in"
-        f" {record.seconds:.1f} s, {record.examples_per_second:,.0f} examples/s"
-    )
-    say(f"kept epoch {record.best_epoch}: {measured}")
+    placement = place(config, os.environ, len(tf.config.list_physical_devices("GPU")))
+    say(f"strategy {placement.strategy}: {placement.why}")
+    if placement.processes:
+        launch(config, artifacts, context, placement)
+    elif placement.strategy == "mirrored":
+        work(config, artifacts, context, mirrored(None))
+    else:
+        work(config, artifacts, context, ALONE)

@@ -1,18 +1,263 @@
-"""Where the steps are computed: the one place that knows `tf.distribute`."""
+"""How the replicas of a model work together: the one place that knows `tf.distribute`.
+
+A *replica* computes the gradient of its share of a batch; the gradients of all replicas are added
+up before the optimiser moves the weights, so that every replica keeps the same ones. A `Team` says
+how many replicas there are and how they add.
+
+Keras 3 under `MultiWorkerMirroredStrategy` is broken in places (keras issues 20585, 19246, 20582)
+and costs 1.4 to 1.8 times the CPU of a plain process. Both come of the mirrored variables, and a
+process with one device needs none: its model is a plain one, and only the sum of the gradients, as
+one vector, goes through the strategy. Thus everything that Keras does works as in one process.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from pipeline.train.config import StrategyConfig
+from pipeline.core.errors import ConfigError
+from pipeline.train.cluster import Cluster
+from pipeline.train.roll_call import roll_call
+
+Stream = Callable[[int, int], tf.data.Dataset]
+"""Makes the batches of some replicas, from the first one's number and how many they are."""
 
 
-def strategy(config: StrategyConfig) -> tf.distribute.Strategy:
-    """The strategy in whose `scope()` the model is built.
+Gradient = Any
+"""A dense tensor, or `tf.IndexedSlices` for the rows of an embedding."""
 
-    TensorFlow's default strategy is one replica on the first GPU, or on the CPU where there is
-    none; unlike `OneDeviceStrategy` it adds nothing to a step.
+Gradients = list[Gradient]
+
+
+class Team:
+    """One process with one device: nothing to add up.
+
+    Attributes:
+        replicas: Shares a batch is cut into, over all workers.
+        workers: Processes.
+        worker: Which of them this one is, from 0; 0 is the chief.
+        clips: Whether the team clips gradients, because the optimiser sees a replica's only.
     """
-    match config.name:
-        case "one_device":
-            return tf.distribute.get_strategy()
+
+    replicas = 1
+    workers = 1
+    worker = 0
+    clips = False
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes artifacts and checkpoints and tells people."""
+        return self.worker == 0
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Where the model and its optimiser are built."""
+        yield
+
+    def batches(self, stream: Stream) -> Any:
+        """What `fit` reads."""
+        return stream(0, 1)
+
+    def run(self, step: Callable[[Any], Any], batch: Any) -> Any:
+        """Runs `step` on each replica of this process; returns the first one's answer."""
+        return step(batch)
+
+    def differentiate(self, function: Callable[[Any], Any], data: Any) -> Any:
+        """Within `step`: calls what computes gradients, where layers find the other replicas."""
+        return function(data)
+
+    def exchange(
+        self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
+    ) -> tuple[Gradients, tf.Tensor]:
+        """Within `step`: what the optimiser is to take, and `numbers` added up.
+
+        Args:
+            gradients: This replica's, of its share of the loss.
+            numbers: Anything else, float32 `[n]`.
+            clip_norm: Where the team clips: the longest gradient, over all weights and replicas.
+        """
+        del clip_norm
+        return gradients, numbers
+
+    def gather(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Arrays of equal shape `[n, ...]`, one of each worker, as `[workers * n, ...]`."""
+        return rows
+
+
+ALONE = Team()
+
+
+class Workers(Team):
+    """Processes with one device each, added up by collective operations of TensorFlow.
+
+    Args:
+        cluster: All of them.
+        timeout_seconds: How long to wait for all of them to come.
+
+    Raises:
+        PipelineError: One has not come, or another program listens on this worker's port.
+    """
+
+    def __init__(self, cluster: Cluster, timeout_seconds: float = 120.0) -> None:
+        roll_call(cluster, timeout_seconds)
+        self.replicas = self.workers = len(cluster.addresses)
+        self.worker = cluster.index
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+            task_type="worker",
+            task_id=cluster.index,
+            rpc_layer="grpc",
+        )
+        self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+    def differentiate(self, function: Callable[[Any], Any], data: Any) -> Any:
+        """In the strategy's context: batch normalisation takes its mean over all workers."""
+        return self._strategy.run(function, args=(data,))
+
+    def exchange(
+        self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
+    ) -> tuple[Gradients, tf.Tensor]:
+        """One collective operation for all dense tensors, since each one costs milliseconds.
+
+        Slices of embeddings are put behind each other, not added up: Keras's optimisers take each
+        slice's square by itself, and would give another answer than in one process.
+        """
+        del clip_norm
+        dense = [gradient for gradient in gradients if not isinstance(gradient, tf.IndexedSlices)]
+        slices = [gradient for gradient in gradients if isinstance(gradient, tf.IndexedSlices)]
+        *added, numbers = self._added([*dense, numbers])
+        both = {True: iter(self._joined(slices)), False: iter(added)}
+        return [next(both[isinstance(g, tf.IndexedSlices)]) for g in gradients], numbers
+
+    def _added(self, tensors: Gradients) -> Gradients:
+        flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
+        parts = tf.split(
+            self._strategy.run(_sum, args=(flat,)), [t.shape.num_elements() for t in tensors]
+        )
+        return [tf.reshape(part, t.shape) for part, t in zip(parts, tensors, strict=True)]
+
+    def _joined(self, slices: Gradients) -> Gradients:
+        if not slices:
+            return []
+        values = tf.concat([tf.reshape(each.values, [-1]) for each in slices], 0)
+        indices = tf.concat([tf.cast(each.indices, tf.int32) for each in slices], 0)
+        values, indices = self._strategy.run(_concat_both, args=(values[None], indices[None]))
+        counts = [each.values.shape.num_elements() for each in slices]
+        rows = [each.indices.shape.num_elements() for each in slices]
+        split = zip(slices, tf.split(values, counts, 1), tf.split(indices, rows, 1), strict=True)
+        return [
+            tf.IndexedSlices(
+                tf.reshape(value, [-1, each.values.shape[-1]]),
+                tf.reshape(index, [-1]),
+                each.dense_shape,
+            )
+            for each, value, index in split
+        ]
+
+    def gather(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """See `Team.gather`."""
+        gathered: NDArray[Any] = self._gather(tf.constant(rows)).numpy()
+        return gathered
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def _gather(self, rows: tf.Tensor) -> tf.Tensor:
+        return self._strategy.run(_concat, args=(rows,))
+
+
+def _sum(vector: tf.Tensor) -> tf.Tensor:
+    # The identity has a device, which a tensor from outside has not and the strategy asks for.
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(vector))
+
+
+def _concat(rows: tf.Tensor) -> tf.Tensor:
+    return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)
+
+
+def _concat_both(values: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return _concat(values), _concat(indices)
+
+
+class Mirrored(Team):
+    """One process with several devices: `tf.distribute.MirroredStrategy`.
+
+    Args:
+        devices: Names of the devices, such as `GPU:0`.
+    """
+
+    clips = True
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self.replicas = len(devices)
+        self._strategy = tf.distribute.MirroredStrategy(list(devices))
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """The strategy's own: variables are mirrored."""
+        with self._strategy.scope():
+            yield
+
+    def batches(self, stream: Stream) -> Any:
+        """Each replica takes the next element of one stream."""
+        return self._strategy.distribute_datasets_from_function(lambda _: stream(0, self.replicas))
+
+    def run(self, step: Callable[[Any], Any], batch: Any) -> Any:
+        """See `Team.run`; what is returned was added up and is the same everywhere."""
+        answers = self._strategy.run(step, args=(batch,))
+        return tf.nest.map_structure(
+            lambda answer: self._strategy.experimental_local_results(answer)[0], answers
+        )
+
+    def exchange(
+        self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
+    ) -> tuple[Gradients, tf.Tensor]:
+        """Leaves it to Keras's optimiser to add up, but clips before, by the norm of the sum."""
+        total = tf.distribute.get_replica_context().all_reduce
+        sums = tf.distribute.ReduceOp.SUM
+        if clip_norm is None:
+            return gradients, total(sums, numbers)
+        dense = [g for g in gradients if not isinstance(g, tf.IndexedSlices)]
+        slices = [g.values for g in gradients if isinstance(g, tf.IndexedSlices)]
+        mine = tf.add_n([tf.zeros([]), *(tf.reduce_sum(tf.square(each)) for each in slices)])
+        *dense, mine, numbers = total(sums, [*dense, mine, numbers])
+        square = tf.add_n([mine, *(tf.reduce_sum(tf.square(each)) for each in dense)])
+        factor = clip_norm / tf.maximum(tf.sqrt(square), clip_norm)
+        return [_times(gradient, factor) for gradient in gradients], numbers
+
+
+def _times(gradient: Gradient, factor: tf.Tensor) -> Gradient:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor
+
+
+def mirrored(logical_devices: int | None) -> Team:
+    """Every GPU of this machine, or so many logical CPU devices.
+
+    Raises:
+        ConfigError: There are no two GPUs, or TensorFlow already runs with one CPU device.
+    """
+    if not logical_devices:
+        gpus = tf.config.list_physical_devices("GPU")
+        if len(gpus) < 2:
+            raise ConfigError(
+                f"strategy=mirrored, but TensorFlow sees {len(gpus)} GPUs",
+                expected="two or more",
+                remedy="use strategy=one_device, or strategy.logical_devices=2 to try it on a CPU",
+            )
+        return Mirrored([f"GPU:{number}" for number in range(len(gpus))])
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * logical_devices
+        )
+    except RuntimeError as error:  # TensorFlow divides devices before its first operation only
+        raise ConfigError(
+            f"strategy.logical_devices={logical_devices}, but TensorFlow is already at work here",
+            remedy="train in a process of its own",
+        ) from error
+    return Mirrored([f"CPU:{number}" for number in range(logical_devices)])

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.features import Label, Task
 from pipeline.train.examples import Examples
+from pipeline.train.strategy import ALONE, Team
 
 MEASURED: dict[Task, tuple[str, ...]] = {
     "binary": ("val_loss", "val_auc", "val_accuracy"),
@@ -39,14 +40,21 @@ class Validation:
         examples: The validation split.
         label: The task.
         loss: The loss, without label smoothing.
+        team: Shares the rows out; every worker gets all outputs, so all decide alike.
     """
 
     def __init__(
-        self, core: keras.Model, examples: Examples, label: Label, loss: keras.losses.Loss
+        self,
+        core: keras.Model,
+        examples: Examples,
+        label: Label,
+        loss: keras.losses.Loss,
+        team: Team = ALONE,
     ) -> None:
         self.examples = examples
         self.label = label
         self.loss = loss
+        self.team = team
         # Traced once for any number of rows.
         shapes = {
             name: tf.TensorSpec([None, array.shape[1]], array.dtype)
@@ -60,11 +68,18 @@ class Validation:
     def outputs(self) -> NDArray[np.float32]:
         """What the core says: logits or standardised values, float32 `[rows, units]`."""
         inputs = self.examples.inputs
+        mine = self._my_rows()
         blocks = []
-        for start in range(0, len(self.examples), _BLOCK_ROWS):
-            rows = slice(start, start + _BLOCK_ROWS)
+        for start in range(0, len(mine), _BLOCK_ROWS):
+            rows = mine[start : start + _BLOCK_ROWS]
             blocks.append(self.score({name: array[rows] for name, array in inputs.items()}).numpy())
-        return np.concatenate(blocks)
+        return self.team.gather(np.concatenate(blocks))[: len(self.examples)]
+
+    def _my_rows(self) -> NDArray[np.intp]:
+        """Row numbers, as many for each worker; the last row fills up."""
+        each = -(-len(self.examples) // self.team.workers)
+        rows = np.arange(self.team.worker * each, (self.team.worker + 1) * each)
+        return np.minimum(rows, len(self.examples) - 1)
 
     def __call__(self) -> dict[str, float]:
         """The metrics of `MEASURED`; val_auc only where both classes have rows."""

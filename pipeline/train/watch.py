@@ -91,6 +91,10 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
         del logs
         self.started = time.perf_counter()
 
+    def elapsed(self) -> float:
+        """Seconds since training began."""
+        return time.perf_counter() - self.started
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds what was measured to the history, and to `logs` for other callbacks."""
         measured = self.validate()
@@ -99,9 +103,13 @@ class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]
             where, rate = f"after epoch {epoch}", learning_rate(self.model)
             raise TrainingDivergedError("validation loss", loss, where, rate)
         logs.update(measured)
-        row = {"epoch": epoch, "learning_rate": learning_rate(self.model), "loss": logs["loss"]}
+        row = {
+            "epoch": epoch,
+            "learning_rate": learning_rate(self.model),
+            "loss": float(logs["loss"]),
+        }
         self.rows.append({**row, **measured})
-        self.seconds = time.perf_counter() - self.started
+        self.seconds = self.elapsed()
         self.tell(self.rows[-1])
 
 

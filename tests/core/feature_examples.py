@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.core.features import (
     DATE_PART_PERIODS,
+    BagFeature,
     BooleanFeature,
     CategoricalFeature,
     Column,
@@ -30,6 +31,7 @@ COLUMNS = (
     Column(name="maybe", dtype="float64"),
 )
 WORDS = ("red", "grün", "", "blue\0sky", "blue\0sea", "1", "赤", " red", "Red", "x" * 300)
+TEXTS = ("Red, red; GRÜN!  1", "red;blue ; a b;;red", "\t", ";", "a\nb\x0bc", "İ ß ſ K", "1\u00a02")
 NO_DATES = (
     "",
     "2013",
@@ -84,6 +86,17 @@ everything = FeatureSet(
             name="parts", column="when", parts=tuple(DATE_PART_PERIODS), cyclic=False, dimension=2
         ),
         BooleanFeature(name="maybe", column="maybe", indicator=True),
+        BagFeature(
+            name="text",
+            column="word",
+            vocabulary=("red", "grün", "sky"),
+            hash_buckets=2,
+            weighting="tf_idf",
+            idf=(1.0, 1.5, 2.25, 1.75, 3.0),
+        ),
+        BagFeature(
+            name="list", column="a/b", separator=";", vocabulary=("red", "a b"), weighting="binary"
+        ),
         CrossFeature(name="small", of=("word", "a/b"), buckets=1000),
         CrossFeature(name="large", of=("word", "hashed", "parts.day_of_year"), buckets=97),
         CrossFeature(name="nested", of=("small", "large", "size.bucket"), buckets=31),
@@ -102,7 +115,7 @@ def numbers() -> st.SearchStrategy[float]:
 
 
 def words() -> st.SearchStrategy[str]:
-    return st.sampled_from(WORDS) | st.text(max_size=8)
+    return st.sampled_from(WORDS + TEXTS) | st.text(max_size=8)
 
 
 @st.composite
@@ -197,8 +210,26 @@ def boolean(draw: st.DrawFn, name: str) -> BooleanFeature:
 
 
 @st.composite
+def bag(draw: st.DrawFn, name: str) -> BagFeature:
+    vocabulary = draw(st.lists(words().filter(bool), unique=True, min_size=1, max_size=6))
+    buckets = draw(st.integers(0, 5))
+    width = len(vocabulary) + buckets
+    weighting = draw(st.sampled_from(["binary", "count", "tf_idf"]))
+    idf = st.lists(st.floats(0.5, 10), min_size=width, max_size=width)
+    return BagFeature(
+        name=name,
+        column=draw(st.sampled_from(["word", "a/b", "when"])),
+        separator=draw(st.none() | st.sampled_from(";,|\\")),
+        vocabulary=tuple(vocabulary),
+        hash_buckets=buckets,
+        weighting=weighting,
+        idf=tuple(draw(idf)) if weighting == "tf_idf" else (),
+    )
+
+
+@st.composite
 def feature_sets(draw: st.DrawFn) -> FeatureSet:
-    kinds = (numeric, categorical, datetime_feature, boolean)
+    kinds = (numeric, categorical, datetime_feature, boolean, bag)
     features: list[object] = [
         draw(draw(st.sampled_from(kinds))(f"f{i}")) for i in range(draw(st.integers(0, 6)))
     ]
@@ -220,8 +251,8 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
         {
             "size": np.where(rng.random(count) < 0.1, np.nan, rng.lognormal(0, 2, count)),
             "price in €": np.where(rng.random(count) < 0.3, np.nan, rng.normal(0, 5, count)),
-            "word": rng.choice(np.array(WORDS, object), count),
-            "a/b": rng.choice(np.array(WORDS, object), count),
+            "word": rng.choice(np.array(WORDS + TEXTS, object), count),
+            "a/b": rng.choice(np.array(WORDS + TEXTS, object), count),
             "when": pd.Series(when).mask(rng.random(count) < 0.1),
             "flag": rng.random(count) < 0.5,
             "maybe": rng.choice([0.0, 1.0, np.nan], count),

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from pipeline.core.dates import part_indices
-from pipeline.core.encoding import encode, hashed
+from pipeline.core.encoding import encode
 from pipeline.core.features import (
     DATE_PART_PERIODS,
+    BagFeature,
     BooleanFeature,
     CategoricalFeature,
     Column,
@@ -25,6 +26,7 @@ from pipeline.core.features import (
     Label,
     NumericFeature,
 )
+from pipeline.core.words import hashed
 from tests.core.feature_examples import NO_DATES, dates, everything, rows, tables
 
 NAN = float("nan")
@@ -88,7 +90,7 @@ def test_words_are_known_missing_or_unknown() -> None:
 def test_unknown_words_share_buckets_by_fingerprint() -> None:
     feature = CategoricalFeature(name="x", column="x", vocabulary=("b",), oov_buckets=1000)
     (indices,) = encoded(["grün", "b", "", "ab\0c"], feature)
-    assert indices == [2 + hashed("grün", 1000), 1, 0, 2 + hashed("ab\0c", 1000)]
+    assert indices == [2 + hashed("grün".encode(), 1000), 1, 0, 2 + hashed(b"ab\0c", 1000)]
 
 
 def test_words_that_differ_behind_a_nul_differ() -> None:
@@ -174,3 +176,35 @@ def test_every_row_stays_in_range(frame: pd.DataFrame) -> None:
     sizes = np.array([column.cardinality for column in everything.index_columns])
     assert ((made.indices >= 0) & (made.indices < sizes)).all()
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_the_words_of_a_text_are_counted_whatever_their_case() -> None:
+    feature = BagFeature(name="x", column="x", vocabulary=("red", "grün"), weighting="count")
+    texts = ["Red, RED;red-ish!", "grün GRÜN", "", "blue"]
+    assert encoded(texts, feature) == [[3, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_the_entries_of_a_list_keep_their_case_and_their_blanks_inside() -> None:
+    feature = BagFeature(
+        name="x", column="x", separator=";", vocabulary=("a b", "C"), weighting="binary"
+    )
+    assert encoded(["a b; C", "C;C;;c", " a b ", ";"], feature) == [[1, 0, 1, 0], [1, 1, 0, 0]]
+
+
+def test_unknown_words_share_buckets() -> None:
+    feature = BagFeature(
+        name="x", column="x", vocabulary=("red",), hash_buckets=3, weighting="count"
+    )
+    bucket = hashed(b"blue", 3)
+    columns = encoded(["red blue blue"], feature)
+    assert columns[0] == [1]
+    assert [column[0] for column in columns[1:]] == [2 if i == bucket else 0 for i in range(3)]
+
+
+def test_tf_idf_weighs_rare_words_more_and_makes_rows_equally_long() -> None:
+    feature = BagFeature(
+        name="x", column="x", vocabulary=("red", "blue"), weighting="tf_idf", idf=(1.0, 2.0)
+    )
+    red, blue = encoded(["red red blue", "green", "blue"], feature)
+    assert red == pytest.approx([2 / math.sqrt(8), 0, 0])
+    assert blue == pytest.approx([2 / math.sqrt(8), 0, 1])

@@ -26,6 +26,13 @@ def test_dense_names_follow_the_features() -> None:
         "flag",
         "maybe",
         "maybe.missing",
+        "text=red",
+        "text=grün",
+        "text=sky",
+        "text#0",
+        "text#1",
+        "list=red",
+        "list=a b",
     )
 
 

@@ -11,7 +11,9 @@ from pipeline.core.model import load_model, predict
 from pipeline.core.records import LABEL
 from pipeline.core.saved_model import write_saved_model
 from pipeline.evaluate.champion import NotComparableError, champion_scores
+from tests.core.feature_examples import everything, rows
 from tests.evaluate.conftest import Workshop
+from tests.exported import small_model
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,11 @@ def test_a_damaged_or_missing_model_makes_it_incomparable(tmp_path):
     frame = pd.DataFrame({LABEL: [0]})
     with pytest.raises(NotComparableError, match="cannot be loaded"):
         champion_scores(tmp_path, frame, Label(column="y", task="regression"))
+
+
+def test_columns_may_bear_any_name(tmp_path):
+    model, test = small_model(everything), rows(50)
+    assert "price in €" in test.columns
+    write_saved_model(model, everything, tmp_path / "saved_model", 1)
+    got = champion_scores(tmp_path / "saved_model", test, everything.label)
+    np.testing.assert_allclose(got, predict(model, test, everything), atol=1e-5)

@@ -88,6 +88,17 @@ def test_metrics_have_stable_keys_and_finite_numbers(evaluated):
     assert sum(found["classes"]["test"].values()) == (0 if task == "regression" else 400)
 
 
+def test_scores_are_the_few_numbers_of_a_table(evaluated):
+    found, task = metrics(evaluated), evaluated.features.label.task
+    scores = json.loads(evaluated.artifacts.scores.read_text(encoding="utf-8"))
+    assert {metric.name for metric in of_task(task)} < set(scores["test"])
+    assert scores["test"].items() <= found["test"].items()
+    headline = {"binary": "auc", "multiclass": "accuracy", "regression": "mae"}[task]
+    assert scores["rival"]["linear"] == {headline: found["baseline"]["linear"][headline]}
+    assert set(scores["cost"]) == {"training_seconds", "latency_one_row_p50_ms", "model_bytes"}
+    assert len(flatten(scores)) < 25
+
+
 def test_the_model_gains_on_both_baselines_on_the_same_rows(evaluated):
     found = metrics(evaluated)
     name = {"binary": "auc", "multiclass": "auc_ovr", "regression": "r2"}
@@ -341,5 +352,6 @@ def test_a_registry_without_champion_is_no_obstacle(with_champion, binary, capsy
 
 def test_the_stage_names_what_it_reads_and_writes():
     assert STAGE.params == {"evaluate": "evaluate", "name": "register.name"}
-    assert STAGE.metrics == ("models/evaluation/metrics.json",)
+    assert STAGE.metrics == ("models/evaluation/scores.json",)
+    assert STAGE.records == ("models/evaluation/metrics.json",)
     assert STAGE.outs == ("models/evaluation/plots", "models/evaluation/verdict.json")

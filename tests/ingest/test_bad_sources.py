@@ -61,7 +61,7 @@ def test_a_header_without_rows(ingest: Ingest, failing: Failing) -> None:
         ("a.parquet", b"x,y\n1,2\n", "cannot be read as parquet"),
         ("a.jsonl", b"x,y\n1,2\n", "cannot be read as jsonl"),
         ("a.jsonl", b'{"x": 1}\n{"x": "one"}\n', "cannot be read as jsonl"),
-        ("a.csv", b"x,y\n1,2\n1,2,3\n", "Expected 2 columns, got 3"),
+        ("a.csv", b"x,y\n1,2\n1,2,3\n", "row 2 has 3: '1,2,3'"),
         ("a.csv", b"x,y,x\n1,2,3\n", "more than once: x"),
         ("a.csv.gz", b"x,y\n1,2\n", "cannot be read as csv"),
         ("a.csv.gz", gzip.compress(CSV.encode() * 99)[:-20], "cannot be read as csv"),
@@ -194,3 +194,60 @@ def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, tmp_path: Path)
         signal.signal(signal.SIGXFSZ, handler)
     assert ingest.published == []
     assert len(ingest.run(name)) == 50_000
+
+
+UNEVEN = "x,word\n1,a\n2,b,c\n3,d\n4\n5,e\n"
+
+
+def test_rows_of_the_wrong_length_are_numbered_and_shown(ingest: Ingest, failing: Failing) -> None:
+    message = failing(ingest.write("a.csv", UNEVEN))
+    assert "2 rows do not have 2 fields" in message
+    assert "row 2 has 3: '2,b,c', row 4 has 1: '4'" in message
+    assert "bad_rows=drop" in message
+
+
+def test_rows_of_the_wrong_length_are_left_out_and_counted(
+    ingest: Ingest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ingest.write("a.csv", UNEVEN)
+    table = ingest.run({"kind": "file", "path": path, "bad_rows": "drop"})
+    assert table["x"].tolist() == [1, 3, 5]
+    assert ingest.artifacts.source.read().source.dropped_rows == 2
+    assert "2 rows of a.csv have too many or too few fields" in capsys.readouterr().out
+
+
+def test_rows_of_the_wrong_length_are_not_shown_where_data_is_personal(
+    ingest: Ingest, failing: Failing
+) -> None:
+    path = ingest.write("a.csv", UNEVEN)
+    message = failing({"kind": "file", "path": path, "pii": {"word": {"how": "drop"}}})
+    assert "row 2 has 3, row 4 has 1" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "values"),
+    [
+        (b"x,w\n1,a\nz,b\n2.5,c\n", "x", ["1", "z", "2.5"]),
+        (b'x,w\n1,"a\nb"\n2,c\n', "w", ["a\nb", "c"]),
+        (b"x,w\n1,a\x00b\n2,c\n", "w", ["a\x00b", "c"]),
+        (b"x,w\n1," + b"y" * 3_000_000 + b"\n2,c\n", "w", ["y" * 3_000_000, "c"]),
+        (b"x,w\n123456789012345678901,a\n2,b\n", "x", [123456789012345678901.0, 2.0]),
+        (b"x,w\n0000-01-01,a\n2024-01-01,b\n", "x", ["0000-01-01", "2024-01-01"]),
+        (
+            b"x,w\n2024-01-01T00:00:00Z,a\n2024-01-01T00:00:00,b\n",
+            "x",
+            ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00"],
+        ),
+    ],
+    ids=["mixed types", "quoted newline", "NUL", "huge", "beyond int64", "year 0", "mixed zones"],
+)
+def test_odd_values_come_through_as_they_are(
+    ingest: Ingest, content: bytes, column: str, values: list[object]
+) -> None:
+    assert ingest.run(ingest.write("a.csv", content))[column].tolist() == values
+
+
+def test_times_of_different_zones_become_one(ingest: Ingest) -> None:
+    content = "x,w\n2024-01-01T00:00:00+02:00,a\n2024-01-01T00:00:00-05:00,b\n"
+    moments = ingest.run(ingest.write("a.csv", content))["x"].astype(str).tolist()
+    assert moments == ["2023-12-31 22:00:00+00:00", "2024-01-01 05:00:00+00:00"]

@@ -15,9 +15,11 @@ from pipeline.core.artifacts import Artifacts, read_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.features import FeatureSet
 from pipeline.core.records import SPLITS, Split
+from pipeline.core.schema import build
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal
 from pipeline.preprocess import STAGE
+from pipeline.preprocess.config import DriftConfig
 
 RULES: Mapping[str, Any] = {
     "wrong_type": "error",
@@ -29,7 +31,26 @@ RULES: Mapping[str, Any] = {
     "unique_fraction": 0.95,
     "leakage": "error",
     "leakage_score": 0.995,
+    "contract": {
+        "missing_increase": 0.05,
+        "new_words_fraction": 0.0,
+        "beyond_fraction": 0.001,
+        "duplicates_fraction": 0.05,
+    },
+    "drift": {
+        "max_rows": 50_000,
+        "minimum_rows": 100,
+        "false_discovery_rate": 0.01,
+        "jensen_shannon": 0.1,
+        "stability_index": 0.2,
+        "kolmogorov_smirnov": 0.1,
+        "missing_difference": 0.05,
+        "new_fraction": 0.01,
+        "classifier_auc": 0.6,
+        "drifted_fraction": 0.0,
+    },
 }
+DRIFT: DriftConfig = build(DriftConfig, RULES["drift"])
 RANDOM = {"kind": "random", "validation_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
 LABEL_CONFIG = {"column": "label", "task": "binary"}
 

@@ -82,6 +82,21 @@ def test_statistics_are_of_clipped_and_logged_numbers() -> None:
     assert feature.impute == pytest.approx((0 + np.log(3)) / 2)
 
 
+def test_outliers_are_clipped_at_quantiles_of_the_training_rows() -> None:
+    values = [float(i) for i in range(1, 101)] + [1e9]
+    feature = number(values, clip_quantiles=[0.02, 0.98])
+    assert (feature.low, feature.high) == (3.0, 99.0)
+    assert feature.center == pytest.approx(np.clip(values, 3, 99).mean())
+
+
+@pytest.mark.parametrize("wrong", [[0.9, 0.1], [-0.1, 0.5], [0.0, 1.1]])
+def test_quantiles_that_cannot_be_are_refused(wrong: list[float]) -> None:
+    with pytest.raises(ConfigError, match="clip_quantiles as"):
+        number([1.0, 2.0], clip_quantiles=wrong)
+    with pytest.raises(ConfigError, match="no clip beside it"):
+        number([1.0, 2.0], clip_quantiles=[0.1, 0.9], clip=[0, 1])
+
+
 def test_impossible_numbers_are_missing_when_served_too() -> None:
     values = [1.0, 2.0, 3.0, 1048.0, -5.0]
     how = {"kind": "numeric", "range": [0, 200], "buckets": 2}
@@ -183,6 +198,12 @@ def test_words_by_count_then_alphabet() -> None:
     assert feature.vocabulary == ("a", "z", "ö")
     assert feature.oov_buckets == 1
     assert only({"x": words}, {**how, "max_size": 2}).vocabulary == ("a", "z")
+
+
+def test_words_rarer_than_a_share_of_the_rows_are_alike() -> None:
+    words = ["a"] * 60 + ["b"] * 30 + ["c"] * 9 + ["d"] + [""] * 100
+    feature = only({"x": words}, {"kind": "categorical", "min_count": 1, "min_fraction": 0.1})
+    assert feature.vocabulary == ("a", "b")
 
 
 def test_hashing_needs_no_vocabulary() -> None:

@@ -18,6 +18,7 @@ from pipeline.core.schema import build
 from pipeline.preprocess.profile import describe_table, write_profile
 from pipeline.preprocess.profile_records import CleaningStep, Profile
 from pipeline.preprocess.profile_text import number, percent, text, value_of
+from tests.preprocess.conftest import DRIFT
 from tests.preprocess.profile_tables import feature_set, split, table
 
 CLEANING = (CleaningStep(rule="duplicates", rows=17, note="dropped"),)
@@ -62,7 +63,7 @@ class Reader(HTMLParser):
 
 def test_figures_are_those_of_the_table(tmp_path, task):
     frame = table(task=task)
-    profile = write_profile(tmp_path, split(frame), feature_set(frame, task), CLEANING)
+    profile = write_profile(tmp_path, split(frame), feature_set(frame, task), CLEANING, DRIFT)
     train = split(frame)["train"]
     assert profile.rows == {"train": 800, "validation": 200, "test": 200}
     age, city = column(profile, "age"), column(profile, "city")
@@ -80,7 +81,7 @@ def test_figures_are_those_of_the_table(tmp_path, task):
 
 def test_bars_show_what_the_label_does(task):
     frame = table(task=task)
-    profile = describe_table(split(frame), feature_set(frame, task), CLEANING)
+    profile = describe_table(split(frame), feature_set(frame, task), CLEANING, DRIFT)
     train = split(frame)["train"]
     bars = column(profile, "visits").distribution
     assert bars.names == tuple(str(n) for n in range(12))
@@ -94,7 +95,7 @@ def test_bars_show_what_the_label_does(task):
 
 def test_the_file_reads_back_as_the_profile(tmp_path, task):
     frame = table(task=task)
-    written = write_profile(tmp_path, split(frame), feature_set(frame, task), CLEANING)
+    written = write_profile(tmp_path, split(frame), feature_set(frame, task), CLEANING, DRIFT)
     text_written = (tmp_path / "profile.json").read_text(encoding="utf-8")
     read = build(Profile, json.loads(text_written, parse_constant=pytest.fail))
     assert read.cleaning == CLEANING
@@ -108,7 +109,7 @@ def test_same_data_same_bytes_and_input_untouched(tmp_path, task):
     before = {name: part.copy() for name, part in splits.items()}
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        write_profile(tmp_path / folder, splits, feature_set(frame, task), CLEANING)
+        write_profile(tmp_path / folder, splits, feature_set(frame, task), CLEANING, DRIFT)
     for file in ("profile.json", "profile.html"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     for name, part in splits.items():
@@ -141,7 +142,7 @@ def hostile_page(tmp_path_factory):
     frame = hostile_table()
     features = feature_set(frame, label="<b>label</b>", kept=(HOSTILE[0],))
     cleaning = (CleaningStep(rule="<i>rule", rows=1, note="<script>note</script>"),)
-    write_profile(folder, split(frame), features, cleaning)
+    write_profile(folder, split(frame), features, cleaning, DRIFT)
     return (folder / "profile.html").read_text(encoding="utf-8")
 
 
@@ -188,7 +189,7 @@ def test_every_link_leads_to_its_card(hostile_page):
 def test_warnings_stand_first(tmp_path):
     frame = table()
     frame["refund"] = frame[LABEL].astype("float64")
-    write_profile(tmp_path, split(frame), feature_set(frame), CLEANING)
+    write_profile(tmp_path, split(frame), feature_set(frame), CLEANING, DRIFT)
     page = (tmp_path / "profile.html").read_text(encoding="utf-8")
     order = [
         page.index(words) for words in ("May give the label away", "Splits and label", "Cleaning")
@@ -206,7 +207,7 @@ def test_dates_are_dates_and_gaps_in_truths_are_gaps():
         DatetimeFeature(name="moment", column="moment", parts=("hour",)),
         BooleanFeature(name="member", column="member"),
     )
-    profile = describe_table(split(frame), feature_set(frame, features=features), ())
+    profile = describe_table(split(frame), feature_set(frame, features=features), (), DRIFT)
     moment, member = column(profile, "moment"), column(profile, "member")
     assert moment.kind == "date"
     assert moment.missing_fraction["train"] == pytest.approx(0.1)
@@ -223,7 +224,7 @@ def test_long_tails_do_not_hide_the_rest():
     rng = np.random.default_rng(4)
     frame["income"] = rng.lognormal(8, 1, len(frame))
     frame.loc[0, "income"] = 1e12
-    profile = describe_table(split(frame), feature_set(frame), ())
+    profile = describe_table(split(frame), feature_set(frame), (), DRIFT)
     income = column(profile, "income").distribution
     assert income.edges[-1] < 1e6
     assert sum(count > 0 for count in income.counts["train"]) > 15
@@ -237,7 +238,7 @@ def test_values_at_the_edge_of_float64(tmp_path):
     )
     frame["infinite"] = np.where(frame.index % 3 == 0, np.inf, frame["visits"])
     frame["tiny"] = 5e-324 * (frame.index % 40)
-    profile = write_profile(tmp_path, split(frame), feature_set(frame), ())
+    profile = write_profile(tmp_path, split(frame), feature_set(frame), (), DRIFT)
     assert column(profile, "infinite").missing_fraction["train"] == pytest.approx(1 / 3, abs=0.01)
     json.loads((tmp_path / "profile.json").read_text(), parse_constant=pytest.fail)
 
@@ -247,7 +248,7 @@ def test_the_smallest_tables(tmp_path):
         frame = table(rows) if rows else table(6)[:0]
         folder = tmp_path / str(rows)
         folder.mkdir()
-        write_profile(folder, split(frame), feature_set(frame), ())
+        write_profile(folder, split(frame), feature_set(frame), (), DRIFT)
         Reader((folder / "profile.html").read_text())
 
 
@@ -255,7 +256,7 @@ def test_two_hundred_columns_stay_light(tmp_path):
     frame = table(300)
     parts = [frame[["age", "city"]].add_suffix(f"_{n}") for n in range(100)]
     wide = pd.concat([*parts, frame[[LABEL]]], axis=1)
-    write_profile(tmp_path, split(wide), feature_set(wide), ())
+    write_profile(tmp_path, split(wide), feature_set(wide), (), DRIFT)
     page = (tmp_path / "profile.html").read_text()
     assert len(page) < 1_000_000
     assert page.count("<path") < 1_500

@@ -9,11 +9,12 @@ import pytest
 from pipeline.core.features import DatetimeFeature
 from pipeline.core.records import LABEL
 from pipeline.preprocess.profile import describe_table
+from tests.preprocess.conftest import DRIFT
 from tests.preprocess.profile_tables import feature_set, split, table
 
 
 def findings(frame, task="binary", **options):
-    return describe_table(split(frame), feature_set(frame, task, **options), ()).findings
+    return describe_table(split(frame), feature_set(frame, task, **options), (), DRIFT).findings
 
 
 def found(frame, kind, column, task="binary", **options):
@@ -135,7 +136,7 @@ def test_few_and_no_rows():
     assert ("few_rows", "The test split has only 20 rows: its figures are rough.") in kinds
     splits = split(table())
     splits["validation"] = splits["validation"][:0]
-    profile = describe_table(splits, feature_set(table()), ())
+    profile = describe_table(splits, feature_set(table()), (), DRIFT)
     assert profile.findings[0].text == "The validation split is empty."
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.encoding import Encoded
 from pipeline.train.examples import Examples
-from pipeline.train.input import endless
+from pipeline.train.input import InMemory, endless
 
 
 def numbered(rows: int, *, weighted: bool = False) -> Examples:
@@ -23,7 +23,7 @@ def numbered(rows: int, *, weighted: bool = False) -> Examples:
 
 
 def taken(rows: int, batch: int, batches: int, seed: int = 7) -> list[np.ndarray]:
-    stream = endless(numbered(rows), batch, seed).take(batches)
+    stream = endless(InMemory(numbered(rows)), batch, seed).take(batches)
     return [inputs["indices"][:, 0].numpy() for inputs, _ in stream]
 
 
@@ -50,7 +50,9 @@ def test_passes_differ_from_one_another() -> None:
 
 
 def test_a_row_stays_together() -> None:
-    for inputs, labels, weights in endless(numbered(30, weighted=True), 8, seed=1).take(5):
+    for inputs, labels, weights in endless(InMemory(numbered(30, weighted=True)), 8, seed=1).take(
+        5
+    ):
         expected = inputs["indices"][:, 0].numpy()
         np.testing.assert_array_equal(inputs["indices"][:, 1], expected)
         np.testing.assert_array_equal(inputs["dense"][:, 0], expected)
@@ -60,6 +62,6 @@ def test_a_row_stays_together() -> None:
 
 def test_a_stream_can_begin_anywhere() -> None:
     whole = taken(10, 3, 8)
-    late = endless(numbered(10), 3, 7, first_batch=5).take(3)
+    late = endless(InMemory(numbered(10)), 3, 7, first_batch=5).take(3)
     for expected, (inputs, _) in zip(whole[5:], late, strict=True):
         np.testing.assert_array_equal(inputs["indices"][:, 0], expected)

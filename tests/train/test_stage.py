@@ -33,7 +33,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifacts]:
     done = {}
     for task in TASKS:
         done[task] = processed(tmp_path_factory.mktemp(task), task)
-        train(done[task], "wide_deep", train__epochs=4, train__tensorboard=task == "binary")
+        train(
+            done[task],
+            "wide_deep",
+            train__epochs=4,
+            train__early_stopping__patience=None,
+            train__tensorboard=task == "binary",
+        )
     return done
 
 
@@ -278,24 +284,29 @@ def test_an_interrupt_leaves_nothing_half_written(
     assert artifacts.training.read().epochs == 1
 
 
+@pytest.mark.parametrize("dies_at", [20, 25])  # at the end of an epoch, and in the middle of one
 def test_an_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
-    options: dict[str, Any] = {"train__epochs": 4, "model__dropout": 0.3}
+    options: dict[str, Any] = {
+        "train__epochs": 4,
+        "train__steps_per_execution": 5,
+        "train__checkpoint__every_steps": 5,
+        "model__dropout": 0.3,
+    }
     undisturbed = processed(tmp_path / "undisturbed", "binary")
     train(undisturbed, "mlp", **options)
 
     artifacts = processed(tmp_path / "killed", "binary")
-    monkeypatch.setattr(checkpoint, "INTERVAL_SECONDS", 0.0)
-    save = checkpoint.Checkpoint.save
+    save = checkpoint.Saver._save
 
-    def save_and_die(self: checkpoint.Checkpoint, *state: Any) -> None:
-        save(self, *state)
-        if len(state[1].rows) == 2:
+    def save_and_die(self: checkpoint.Saver, calls: int, *, stop: bool = False) -> None:
+        save(self, calls, stop=stop)
+        if self.saved_step == dies_at:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(checkpoint.Checkpoint, "save", save_and_die)
+        dying.setattr(checkpoint.Saver, "_save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             train(artifacts, "mlp", **options)
     assert not (artifacts.root / TRAINED).exists()
@@ -353,5 +364,5 @@ def test_a_batch_larger_than_the_split_is_cut_to_it(tmp_path: Path) -> None:
 def test_the_stage_reads_the_processed_data_and_its_own_sections() -> None:
     assert STAGE.deps == (PROCESSED,)
     assert STAGE.outs == (TRAINED,)
-    assert set(STAGE.params.values()) == {"train", "model", "strategy"}
+    assert set(STAGE.params.values()) == {"train", "model", "strategy", "launcher"}
     assert settings().strategy.name == "one_device"

@@ -76,6 +76,7 @@ def params(model: str = "mlp", **changes: Any) -> dict[str, Any]:
         "train": read_yaml("train/default"),
         "model": read_yaml(f"model/{model}"),
         "strategy": read_yaml("strategy/one_device"),
+        "launcher": read_yaml("launcher/local"),
     }
     quick = {"train__epochs": 3, "train__global_batch_size": 64, "train__tensorboard": False}
     for key, value in {**quick, **changes}.items():

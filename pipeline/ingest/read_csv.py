@@ -1,0 +1,138 @@
+"""Reads CSV and TSV into Arrow: types from all rows, rows of the wrong length by policy."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from pipeline.ingest.config import ReadConfig
+
+TYPES = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+}
+"""Arrow's types behind the words of `ReadConfig.dtypes`."""
+
+_MISSING = ("", "#N/A", "N/A", "n/a", "NA", "<NA>", "NaN", "nan", "NULL", "null", "None")
+"""Words of CSV and TSV that mean a missing value: those of pandas, less the exotic ones."""
+_LARGE_BLOCK_BYTES = 1 << 30
+"""For a row that is longer than Arrow's usual block of a megabyte."""
+_DROPPED = b"dropped_rows"
+_SHOWN = 3
+_LAST_YEAR = 9999
+
+
+def dropped_rows(table: pa.Table) -> int:
+    """How many rows of the wrong length were left out when `table` was read."""
+    return int((table.schema.metadata or {}).get(_DROPPED, b"0"))
+
+
+@dataclass
+class _Lengths:
+    """Rows that are longer or shorter than the header.
+
+    Attributes:
+        count: How many.
+        shown: The first ones for people.
+        quoted: Whether their text may be shown.
+    """
+
+    quoted: bool
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def __call__(self, row: Any) -> str:
+        """Takes note of a row; called by Arrow."""
+        self.count += 1
+        if len(self.shown) < _SHOWN:
+            # Arrow counts the header; people count rows from 1 without it.
+            text = f": {row.text[:80]!r}" if self.quoted else ""
+            self.shown.append(f"row {(row.number or 1) - 1} has {row.actual_columns}{text}")
+        return "skip"
+
+
+def read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
+    """Reads a CSV file.
+
+    Args:
+        file: The open file, binary.
+        how: Encoding, delimiter, types, what means missing, and what happens with rows that are
+            longer or shorter than the header.
+        delimiter: Where `how` names none.
+
+    Raises:
+        ValueError: Rows are longer or shorter than the header, and `how` does not drop them.
+        UnicodeError: The text is of another encoding.
+        pyarrow.ArrowException: The file is empty, or a value is not of the type asked for.
+    """
+    lengths = _Lengths(quoted=not how.pii)
+    source, table = _parsed(file, how, delimiter, lengths)
+    if lengths.count and how.bad_rows == "error":
+        raise ValueError(_wrong_lengths(source, how, delimiter))
+    # Names are decoded here, and refused; a column of broken text is inferred to be binary.
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if pa.types.is_binary(kind):
+            raise UnicodeError(f"column '{name}'")
+    return _without_odd_years(table).replace_schema_metadata({_DROPPED: str(lengths.count)})
+
+
+def _parsed(file: Any, how: ReadConfig, delimiter: str, lengths: _Lengths) -> tuple[Any, pa.Table]:
+    """The table, and the file as it can be read again."""
+    seekable = file if file.seekable() else io.BytesIO(file.read())
+    try:
+        return seekable, _read(seekable, how, delimiter, lengths)
+    except pa.ArrowInvalid as error:
+        if "straddl" not in str(error):
+            raise
+    lengths.count, lengths.shown = 0, []
+    seekable.seek(0)
+    return seekable, _read(seekable, how, delimiter, lengths, block_size=_LARGE_BLOCK_BYTES)
+
+
+def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str) -> str:
+    """What is wrong; reads once more in one thread, which alone knows the rows' numbers."""
+    file.seek(0)
+    lengths = _Lengths(quoted=not how.pii)
+    table = _read(file, how, delimiter, lengths, use_threads=False)
+    more = ", ..." if lengths.count > len(lengths.shown) else ""
+    return (
+        f"{lengths.count:,} rows do not have {table.num_columns} fields "
+        f"({', '.join(lengths.shown)}{more}); bad_rows=drop leaves them out"
+    )
+
+
+def _read(
+    file: Any, how: ReadConfig, delimiter: str, lengths: _Lengths, **options: Any
+) -> pa.Table:
+    return csv.read_csv(
+        file,
+        read_options=csv.ReadOptions(encoding=how.encoding, **options),
+        parse_options=csv.ParseOptions(
+            delimiter=how.delimiter or delimiter,
+            newlines_in_values=True,
+            invalid_row_handler=lengths,
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types={name: TYPES[kind] for name, kind in how.dtypes.items()},
+            null_values=[*(_MISSING if how.default_missing else ()), *how.missing],
+            strings_can_be_null=True,
+        ),
+    )
+
+
+def _without_odd_years(table: pa.Table) -> pa.Table:
+    """Dates before the year 1 or after 9999, which Python cannot hold, as the text they were."""
+    for place, (name, kind) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
+        if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+            ends = pc.min_max(pc.year(table[name])).as_py()
+            low, high = ends["min"], ends["max"]
+            if low is not None and not 1 <= low <= high <= _LAST_YEAR:
+                table = table.set_column(place, name, pc.cast(table[name], pa.string()))
+    return table

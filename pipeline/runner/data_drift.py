@@ -1,0 +1,139 @@
+"""`pipeline data drift`: is what comes now still like what the model has learned from?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.core.artifacts import PROCESSED, Artifacts
+from pipeline.core.console import say
+from pipeline.core.errors import DataError, PipelineError, UsageError, nearest
+from pipeline.core.features import FeatureSet
+from pipeline.core.records import SPLITS
+from pipeline.core.schema import dump
+from pipeline.preprocess.config import PreprocessStageConfig
+from pipeline.preprocess.drift import Named, compare
+from pipeline.preprocess.drift_records import DriftReport
+from pipeline.preprocess.raw import typed_table
+from pipeline.runner.data_requests import request_rows
+from pipeline.runner.data_rows import data_params, new_rows, preprocess_config
+
+_DRIFTED = 1
+_SHOWN = 20
+
+
+def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool) -> int:
+    """Compares with the training split of the last run; returns the exit code.
+
+    Args:
+        root: The project folder.
+        file: New rows or served requests; None for the validation and the test split.
+        rev: Compares the training split of this git revision with that of now instead.
+        as_json: Whether JSON is printed instead of lines for people.
+
+    Returns:
+        0, or 1 where something has drifted.
+
+    Raises:
+        UsageError: Both `file` and `rev` are given, or git does not know `rev`.
+        DataError: The file lacks a column of the model.
+        PipelineError: There has been no run, or DVC does not have the data of `rev`.
+    """
+    if file is not None and rev is not None:
+        raise UsageError("a FILE and --rev together", expected="one of them")
+    artifacts = Artifacts(root)
+    features = artifacts.features.read()
+    params = data_params(root, None)
+    config = preprocess_config(params)
+    rules = config.preprocess.drift
+    if file is not None:
+        asked = request_rows(file)
+        rows = new_rows(file, params, root) if asked is None else asked
+        pairs = [(_train(artifacts), Named(file, served(rows, config, features)))]
+    elif rev is not None:
+        then = Named(f"train at {rev}", _train_at(root, rev, features))
+        pairs = [(then, _train(artifacts))]
+    else:
+        train = _train(artifacts)
+        pairs = [(train, Named(name, artifacts.split(name).read())) for name in SPLITS[1:]]
+    reports = [compare(one, other, features, rules, jointly=True) for one, other in pairs]
+    if as_json:
+        say(json.dumps([dump(one) for one in reports], indent=2, ensure_ascii=False))
+    else:
+        for one in reports:
+            say("\n".join(_lines(one)))
+    return _DRIFTED if any(one.drifted for one in reports) else 0
+
+
+def served(rows: pd.DataFrame, config: PreprocessStageConfig, features: FeatureSet) -> pd.DataFrame:
+    """The model's columns of new rows; values of another kind count as missing.
+
+    Raises:
+        DataError: A column is not there.
+    """
+    names = [column.name for column in features.columns]
+    if gone := [name for name in names if name not in rows]:
+        near = nearest(gone[0], map(str, rows.columns))
+        raise DataError(
+            f"the rows have no column {', '.join(map(repr, gone[:10]))}",
+            expected="every column that the model takes: " + ", ".join(names[:40]),
+            remedy=f"was it renamed to {' or '.join(near)}?" if near else "bring it back",
+        )
+    return typed_table(rows, config).frame[names]
+
+
+def _train(artifacts: Artifacts) -> Named:
+    return Named("train", artifacts.split("train").read())
+
+
+def _train_at(root: Path, rev: str, features: FeatureSet) -> pd.DataFrame:
+    """The training split as DVC has it for a git revision."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.scm import RevError
+
+    path = f"{PROCESSED}/train.parquet"
+    try:
+        with DVCFileSystem(str(root), rev=rev).open(path, "rb") as file:
+            frame = pd.read_parquet(file)
+    except RevError:
+        raise UsageError(
+            f"git does not know the revision '{rev}'",
+            expected="a commit, branch or tag, such as HEAD~1",
+        ) from None
+    except (DvcException, OSError) as error:
+        raise PipelineError(
+            f"DVC does not have {path} of {rev}: {error}",
+            expected="the data of that run in the cache or in a remote",
+            remedy=f"run `dvc pull --rev {rev}` where a remote has it, or take another revision",
+        ) from error
+    names = [column.name for column in features.columns if column.name in frame]
+    if len(names) < len(features.columns):
+        raise DataError(
+            f"the training data of {rev} has {len(names)} of {len(features.columns)} columns",
+            expected="the columns of today's model",
+            remedy="compare with a revision of the same schema",
+        )
+    return frame[names]
+
+
+def _lines(report: DriftReport) -> Iterator[str]:
+    yield (
+        f"{report.current} ({report.rows[1]:,} rows) against {report.reference} "
+        f"({report.rows[0]:,} rows)"
+    )
+    if report.note:
+        yield f"  {report.note}"
+        return
+    drifted = report.drifted_columns
+    for one in drifted[:_SHOWN]:
+        yield f"  '{one.column}': {'; '.join(one.reasons)} (p {one.adjusted_p_value:.1e})"
+    if len(drifted) > _SHOWN:
+        yield f"  and {len(drifted) - _SHOWN} more columns"
+    if report.joint is not None:
+        said = "tells the tables apart" if report.joint.drifted else "cannot tell the tables apart"
+        yield f"  a classifier of all columns {said}: AUC {report.joint.auc:.3f}"
+    yield f"  {len(drifted)} of {len(report.columns)} columns have drifted"

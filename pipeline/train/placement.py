@@ -1,0 +1,120 @@
+"""Where a training runs: which strategy, in this process or in which others, and why."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pipeline.core.errors import ConfigError
+from pipeline.train.cluster import Cluster, cluster_of
+from pipeline.train.config import LauncherConfig, TrainStageConfig
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The answer.
+
+    Attributes:
+        strategy: one_device, mirrored or multi_worker.
+        why: One sentence for people.
+        processes: What each process that is to be started here is told; None is no cluster. With
+            none to start, the training runs in this process.
+    """
+
+    strategy: str
+    why: str
+    processes: tuple[Cluster | None, ...] = ()
+
+
+def place(config: TrainStageConfig, environment: Mapping[str, str], gpus: int) -> Placement:
+    """Decides it.
+
+    Args:
+        config: `strategy.name`, `strategy.logical_devices` and `launcher`.
+        environment: May name a cluster.
+        gpus: GPUs that TensorFlow sees here.
+
+    Raises:
+        ConfigError: Strategy, launcher and environment do not fit together.
+    """
+    name, logical = config.strategy.name, config.strategy.logical_devices
+    if logical and name != "mirrored":
+        raise ConfigError(
+            f"strategy.logical_devices={logical} with strategy={name}",
+            expected="strategy=mirrored, which alone has several devices in one process",
+            remedy="set strategy=mirrored, or strategy.logical_devices=null",
+        )
+    match name:
+        case "auto":
+            return _automatic(config.launcher, environment, gpus)
+        case "one_device":
+            return Placement(name, "the first GPU" if gpus else "the CPU")
+        case "mirrored" if logical:
+            # TensorFlow divides a CPU before its first operation only: in a process of its own.
+            return Placement(name, f"{logical} logical CPU devices, in a process", (None,))
+        case "mirrored":
+            return Placement(name, f"the {gpus} GPUs of this machine")
+        case "multi_worker" if config.launcher.name == "external":
+            return _external(environment)
+        case "multi_worker":
+            return _local(config.launcher.workers)
+
+
+def _automatic(launcher: LauncherConfig, environment: Mapping[str, str], gpus: int) -> Placement:
+    if cluster_of(environment):
+        return _external(environment)
+    if gpus > 1:
+        return Placement("mirrored", f"TensorFlow sees {gpus} GPUs, and no scheduler named workers")
+    if gpus == 1:
+        return Placement("one_device", "TensorFlow sees one GPU, and no scheduler named workers")
+    several = f", so not {launcher.workers} of them" if launcher.workers > 1 else ""
+    return Placement(
+        "one_device",
+        "no GPU and no scheduler; workers that share one CPU are slower than one process that"
+        f" uses all of it{several}",
+    )
+
+
+def _external(environment: Mapping[str, str]) -> Placement:
+    cluster = cluster_of(environment)
+    if cluster is None:
+        raise ConfigError(
+            "launcher=external, but no scheduler has named the workers",
+            expected="TF_CONFIG, or a Slurm step with several tasks",
+            remedy="start this under the scheduler (docs/training.md), or use launcher=local",
+        )
+    if not cluster.is_chief:
+        raise ConfigError(
+            f"this process is worker {cluster.index}; the stage is the chief's",
+            expected="the stage on worker 0 (or chief 0) alone",
+            remedy="start `python -m pipeline.train.worker` on every other worker",
+        )
+    return Placement(
+        "multi_worker", f"a scheduler named {len(cluster.addresses)} workers", (cluster,)
+    )
+
+
+def _local(workers: int) -> Placement:
+    if workers < 2:
+        raise ConfigError(
+            f"strategy=multi_worker with launcher.workers={workers}",
+            expected="two workers or more",
+            remedy="set launcher.workers=2, or use strategy=one_device",
+        )
+    addresses = free_addresses(workers)
+    return Placement(
+        "multi_worker",
+        f"{workers} processes on this machine",
+        tuple(Cluster(addresses, index) for index in range(workers)),
+    )
+
+
+def free_addresses(count: int) -> tuple[str, ...]:
+    """Loopback addresses nobody listens on; another program may take one before it is used."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)

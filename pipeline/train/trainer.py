@@ -1,0 +1,153 @@
+"""The model that `fit` trains: Keras's own, with a step of ours.
+
+The step differs from Keras's in three things. Gradients are added up over all replicas before they
+are clipped, so that any number of replicas gives the answer of one. A batch may be taken in several
+parts whose gradients are averaged. And several steps run in one call under every strategy, which
+Keras's `steps_per_execution` does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.train.strategy import Gradient, Team
+
+_SEED_STRIDE = 1_000_003
+"""Between the seeds of two workers; a prime, so that they do not meet."""
+
+
+class Trainer(keras.Model):  # type: ignore[misc]
+    """A functional model that is trained by a team; call `prepare` before anything else.
+
+    Attributes:
+        calls_done: Calls of the coming epoch that an earlier process has made already.
+    """
+
+    def prepare(
+        self, team: Team, *, steps_per_call: int, parts: int, xla: bool, clip_norm: float | None
+    ) -> None:
+        """Says how a step is made; called within the team's scope, after `compile`.
+
+        Args:
+            team: The replicas.
+            steps_per_call: Steps run in one call into TensorFlow.
+            parts: Parts of equal size that each replica's share of a batch is cut into.
+            xla: Whether XLA compiles the forward and backward pass.
+            clip_norm: Longest gradient, for a team that clips; the optimiser must not then.
+        """
+        self.team = team
+        self.steps_per_call = steps_per_call
+        self.parts = parts
+        self.xla = xla
+        self.clip_norm = clip_norm if team.clips else None
+        self.calls_done = 0
+        self.mean_loss = keras.metrics.Mean(name="loss")
+        self.wishes_to_stop = tf.Variable(0.0, trainable=False)
+        self.optimizer.build(self.trainable_variables)
+
+    def own_dropout(self) -> None:
+        """Gives each worker random numbers of its own; the chief's are those of one process."""
+        for variable in self.variables:
+            if variable.path.endswith("seed_generator_state"):
+                shift = np.array([self.team.worker * _SEED_STRIDE, 0], variable.dtype)
+                variable.assign(variable.numpy() + shift)
+
+    def optimizer_steps(self) -> int:
+        """How often the weights have been moved."""
+        return int(self.optimizer.iterations.numpy())
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """The mean loss of the epoch so far; everything else is measured after it."""
+        return [self.mean_loss]
+
+    def make_train_function(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - Keras's
+        """Makes what `fit` calls: several steps on the next batches, in one go."""
+        made = self.train_function
+        if made is not None and not force:
+            return
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def call(batches: Any) -> Any:
+            logs = {"loss": tf.zeros([]), "stops": tf.zeros([])}
+            for _ in tf.range(self.steps_per_call):
+                logs = self.team.run(self.train_step, next(batches))
+            return logs
+
+        def call_or_skip(batches: Any) -> Any:
+            if self.calls_done:
+                self.calls_done -= 1
+                return {"loss": self.mean_loss.result(), "stops": 0.0}
+            return call(batches)
+
+        self.train_function: Any = call_or_skip
+
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Moves the weights once.
+
+        Returns:
+            `loss`, the mean of the epoch so far, and `stops`, how many replicas wish to stop;
+            both are the same on all replicas.
+        """
+        gradients, loss = self.team.differentiate(self._gradients, data)
+        numbers = tf.stack([loss, tf.identity(self.wishes_to_stop)])
+        limit = self.optimizer.scale_loss(self.clip_norm) if self.clip_norm else None
+        gradients, numbers = self.team.exchange(gradients, numbers, limit)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self.mean_loss.update_state(numbers[0])
+        return {"loss": self.mean_loss.result(), "stops": numbers[1]}
+
+    def _gradients(self, data: Any) -> tuple[list[Gradient], tf.Tensor]:
+        """Gradients and loss of this replica's share, as parts of the mean over all replicas."""
+        part = tf.function(self._part, jit_compile=True) if self.xla else self._part
+        if self.parts == 1:
+            gradients, loss = part(data)
+            return gradients, loss
+        cut = tf.nest.map_structure(
+            lambda rows: tf.reshape(rows, [self.parts, -1, *rows.shape[1:]]), data
+        )
+
+        def tensors(rows: Any) -> list[Any]:
+            gradients, loss = part(rows)
+            return [loss, *(_as_tensors(gradient) for gradient in gradients)]
+
+        # One after another, so that the activations of one part are in memory at a time.
+        first = tf.nest.map_structure(lambda rows: rows[0], cut)
+        shapes = tf.function(tensors).get_concrete_function(first).structured_outputs
+        signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), shapes)
+        stacked = tf.map_fn(tensors, cut, fn_output_signature=signature, parallel_iterations=1)
+        loss, *gradients = stacked
+        return [_mean(gradient) for gradient in gradients], tf.reduce_mean(loss)
+
+    def _part(self, data: Any) -> tuple[list[Gradient], tf.Tensor]:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        # Keras has divided the loss by the replicas that its strategy knows of.
+        share = tf.distribute.get_strategy().num_replicas_in_sync / self.team.replicas
+        with tf.GradientTape() as tape:
+            outputs = self(x, training=True)
+            loss = share * self.compute_loss(
+                x=x, y=y, y_pred=outputs, sample_weight=weights, training=True
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        found = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
+        return found, loss
+
+
+def _as_tensors(gradient: Gradient) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return (gradient.values, gradient.indices, gradient.dense_shape)
+    return gradient
+
+
+def _mean(stacked: Any) -> Gradient:
+    """Of the gradients of all parts, stacked; slices are put behind each other."""
+    if not isinstance(stacked, tuple):
+        return tf.reduce_mean(stacked, axis=0)
+    values, indices, shapes = stacked
+    flat = tf.reshape(values / values.shape[0], [-1, *values.shape[2:]])
+    return tf.IndexedSlices(flat, tf.reshape(indices, [-1]), shapes[0])

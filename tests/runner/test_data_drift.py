@@ -1,0 +1,140 @@
+"""`pipeline data drift`: splits, files of rows, served requests, and what DVC has of a commit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.cli import run_command
+from tests.conftest import make_project
+from tests.runner.shop import make_shop, orders, prepare
+
+ROWS = 1200
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has run preprocess on 1,200 orders and committed what came out."""
+    project = make_project(tmp_path_factory.mktemp("drift") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.root)
+        make_shop(project.root, ROWS)
+        prepare(project.root)
+    assert project.run("pipeline", "stage", "compose").returncode == 0
+    committed = project.run("dvc", "commit", "--force", "preprocess")
+    assert committed.returncode == 0, committed.stderr
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "-m", "orders")
+    return project.root
+
+
+@pytest.fixture(autouse=True)
+def here(shop: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Works in the shop, with a folder beside it for new files."""
+    monkeypatch.chdir(shop)
+    monkeypatch.setattr("pipeline.compose.memory.STATE", str(shop / ".pipeline"))
+    return tmp_path
+
+
+def drift(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    capsys.readouterr()
+    code = run_command(["data", "drift", *arguments, "--json"])
+    reports: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return code, reports
+
+
+def drifted(report: dict[str, Any]) -> set[str]:
+    return {one["column"] for one in report["columns"] if one["reasons"]}
+
+
+def test_splits_at_random_have_not_drifted(capsys: pytest.CaptureFixture[str]):
+    code, reports = drift(capsys)
+    assert code == 0
+    assert [report["current"] for report in reports] == ["validation", "test"]
+    assert all(report["joint"]["rows"] == report["rows"][1] for report in reports)
+
+
+def test_new_rows_that_differ_end_with_one(here: Path, capsys: pytest.CaptureFixture[str]):
+    heavier = orders(400, seed=1).assign(weight=lambda table: table["weight"] / 2)
+    heavier.to_csv(here / "new.csv", index=False)
+    code, (report,) = drift(capsys, str(here / "new.csv"))
+    assert (code, drifted(report)) == (1, {"weight"})
+    assert run_command(["data", "drift", str(here / "new.csv")]) == 1
+    said = capsys.readouterr().out
+    assert "'weight': Jensen-Shannon" in said
+    assert "1 of " in said
+
+
+def test_served_rows_without_label_and_id_are_enough(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    asked = orders(400, seed=1).drop(columns=["number", "late"])
+    asked.to_json(here / "asked.jsonl", orient="records", lines=True)
+    code, (report,) = drift(capsys, str(here / "asked.jsonl"))
+    assert (code, report["rows"][1]) == (0, 400)
+
+
+def bodies(frame: pd.DataFrame) -> list[str]:
+    """Request bodies of both kinds of TensorFlow Serving's REST API, and one in a record."""
+    parts = [frame[:200], frame[200:399], frame[399:]]
+    return [
+        json.dumps({"instances": parts[0].to_dict("records")}),
+        json.dumps({"inputs": parts[1].to_dict("list")}),
+        json.dumps({"at": "now", "request": {"instances": parts[2].to_dict("records")}}),
+    ]
+
+
+def test_request_bodies_are_taken_apart(here: Path, capsys: pytest.CaptureFixture[str]):
+    asked = orders(400, seed=1).drop(columns=["number", "late"]).assign(shop="west")
+    (here / "bodies.jsonl").write_text("\n".join(bodies(asked)))
+    code, (report,) = drift(capsys, str(here / "bodies.jsonl"))
+    assert (code, report["rows"][1], drifted(report)) == (1, 400, {"shop"})
+
+
+def test_a_line_that_is_no_request_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
+    asked = orders(400, seed=1)
+    (here / "bodies.jsonl").write_text("\n".join([*bodies(asked), '{"instances": [1']))
+    assert run_command(["data", "drift", str(here / "bodies.jsonl")]) == 1
+    assert "line 4 of" in capsys.readouterr().err
+
+
+def test_a_column_that_is_not_asked_about_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
+    orders(400).drop(columns="shop").to_csv(here / "new.csv", index=False)
+    assert run_command(["data", "drift", str(here / "new.csv")]) == 1
+    assert "the rows have no column 'shop'" in capsys.readouterr().err
+
+
+def test_training_data_of_an_earlier_commit(shop: Path, capsys: pytest.CaptureFixture[str]):
+    code, (report,) = drift(capsys, "--rev", "HEAD")
+    assert (code, report["reference"]) == (0, "train at HEAD")
+    path = shop / "data/processed/train.parquet"
+    kept = path.read_bytes()
+    pd.read_parquet(path).assign(shop="north").to_parquet(path)
+    try:
+        code, (report,) = drift(capsys, "--rev", "HEAD")
+    finally:
+        path.write_bytes(kept)
+    assert (code, drifted(report)) == (1, {"shop"})
+
+
+def test_a_revision_that_does_not_exist_is_wrong_usage(capsys: pytest.CaptureFixture[str]):
+    assert run_command(["data", "drift", "--rev", "nowhere"]) == 2
+    assert "git does not know the revision 'nowhere'" in capsys.readouterr().err
+    assert run_command(["data", "drift", "x.csv", "--rev", "HEAD"]) == 2
+
+
+def test_the_profile_shows_the_same_figures(shop: Path, capsys: pytest.CaptureFixture[str]):
+    _, reports = drift(capsys)
+    written = json.loads((shop / "data/profile/profile.json").read_text())["drift"]
+    for shown, told in zip(written, reports, strict=True):
+        assert shown["rows"] == told["rows"]
+        by_name = {one["column"]: one for one in told["columns"]}
+        for one in shown["columns"]:
+            figure = by_name[one["column"]]["jensen_shannon"]
+            assert one["jensen_shannon"] == pytest.approx(figure)
+    page = (shop / "data/profile/profile.html").read_text()
+    assert "Drift: <bdi>validation</bdi> against <bdi>train</bdi>" in page

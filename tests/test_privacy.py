@@ -1,0 +1,92 @@
+"""Planted personal values stand in no artifact, no log and no message of a whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Project
+from tests.runner.shop import orders
+
+NAMES = [f"Planted-{number:04d}-Person" for number in range(1200)]
+KEY = "one-secret-key-of-this-test-alone"
+CONFIG = """\
+# Orders of people.
+name: people
+source:
+  kind: file
+  path: data/source/people.csv
+  pii:
+    name: {how: drop}
+    email: {how: hash}
+    street: {how: generalise, characters: 3}
+joins: {}
+columns:
+  weight: {kind: numeric}
+  shop: {kind: categorical}
+  email: {kind: id}
+  street: {kind: id}
+crosses: {}
+label: {column: late, task: binary}
+split: {kind: hash, columns: [email], validation_fraction: 0.2, test_fraction: 0.2}
+"""
+
+
+def plant(project: Project) -> None:
+    """A table in which three columns would give a person away."""
+    table = orders(1200)[["weight", "shop", "late"]].assign(
+        name=NAMES,
+        email=[f"{name}@example.org" for name in NAMES],
+        street=[f"Way of {name}" for name in NAMES],
+    )
+    table.to_csv(project.root / "data/source/people.csv", index=False)
+    (project.root / "configs/data/people.yaml").write_text(CONFIG)
+    (project.root / "overrides.yaml").write_text("overrides: [data=people]\n")
+
+
+def traces(root: Path) -> list[str]:
+    """Files that hold a planted value or the key, in plain bytes or inside Parquet."""
+    found = []
+    for path in sorted(root.rglob("*")):
+        if not path.is_file() or root / "data/source" in path.parents:
+            continue
+        content = path.read_bytes()
+        if content.startswith(b"PAR1"):
+            content += pd.read_parquet(path).to_csv().encode()
+        if b"Planted-" in content or KEY.encode() in content:
+            found.append(path.relative_to(root).as_posix())
+    return found
+
+
+def test_no_artifact_of_the_data_stages_holds_a_planted_value(project: Project):
+    plant(project)
+    said = ""
+    for stage in ("compose", "ingest", "preprocess"):
+        done = project.run("pipeline", "stage", stage, PIPELINE_PII_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+        said += done.stdout + done.stderr
+    assert "Planted-" not in said
+    assert traces(project.root) == []
+    processed = pd.read_parquet(project.root / "data/processed/train.parquet")
+    assert processed["email"].str.fullmatch("[0-9a-f]{32}").all()
+    assert set(processed["street"]) == {"Way"}
+
+
+def test_the_search_would_find_what_gets_through(tmp_path: Path):
+    pd.DataFrame({"name": NAMES}).to_parquet(tmp_path / "table.parquet", compression="zstd")
+    (tmp_path / "log.txt").write_text(f"row 1: {NAMES[0]}")
+    (tmp_path / "key.json").write_text(f'{{"key": "{KEY}"}}')
+    (tmp_path / "fine.txt").write_text("row 1")
+    assert traces(tmp_path) == ["key.json", "log.txt", "table.parquet"]
+
+
+@pytest.mark.slow
+def test_no_artifact_of_a_whole_run_holds_a_planted_value(project: Project):
+    plant(project)
+    done = project.run("pipeline", "run", "data=people", "+debug=smoke", PIPELINE_PII_KEY=KEY)
+    assert done.returncode in {0, 3}, done.stderr
+    assert "Planted-" not in done.stdout + done.stderr
+    assert (project.root / "models/evaluation/verdict.json").exists()
+    assert traces(project.root) == []

@@ -1,0 +1,161 @@
+"""Jobs of real processes: what kills them, what brings them back, and what is said about it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+
+from pipeline.core.artifacts import STATE, TRAINED, Artifacts
+from pipeline.core.errors import PipelineError
+from pipeline.train.cluster import Cluster
+from pipeline.train.placement import free_addresses
+from tests.train.test_same_answer import weights
+from tests.train.worlds import REPOSITORY, params, processed, train
+
+TOGETHER: dict[str, Any] = {"strategy__name": "multi_worker", "model__dropout": 0.3}
+
+
+def workers_of_this_process() -> list[psutil.Process]:
+    """Its children that are workers, the chief first."""
+    children = psutil.Process().children()
+    found = [c for c in children if "pipeline.train.worker" in " ".join(c.cmdline())]
+    return sorted(found, key=lambda process: process.pid)
+
+
+def checkpoints(artifacts: Artifacts) -> list[Path]:
+    return sorted((artifacts.root / STATE / "checkpoints" / "train").glob("*/step-*.npz"))
+
+
+class At(threading.Thread):
+    """Does something to the workers as soon as a checkpoint of a later step is there."""
+
+    def __init__(self, artifacts: Artifacts, action: Any, after: int = 0) -> None:
+        super().__init__(daemon=True)
+        self.artifacts, self.action, self.after, self.done = artifacts, action, after, False
+        self.start()
+
+    def run(self) -> None:
+        while not self.done:
+            if any(step_of(path) > self.after for path in checkpoints(self.artifacts)):
+                self.action(workers_of_this_process())
+                self.done = True
+            time.sleep(0.02)
+
+
+def step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
+
+
+def kill_all(workers: list[psutil.Process]) -> None:
+    for worker in workers:
+        worker.kill()
+
+
+LONG: dict[str, Any] = {
+    **TOGETHER,
+    "train__epochs": 40,
+    "train__early_stopping__patience": None,
+    "train__steps_per_execution": 5,
+    "train__checkpoint__every_steps": 5,
+}
+ONCE = {**LONG, "launcher__max_restarts": 0}
+
+
+def test_a_killed_job_goes_on_from_the_last_checkpoint_that_is_whole(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    artifacts = processed(tmp_path, "binary")
+    killer = At(artifacts, kill_all, after=10)
+    with pytest.raises(PipelineError, match=r"(?s)worker \d was killed by SIGKILL.*memory"):
+        train(artifacts, "mlp", **ONCE)
+    assert killer.done
+    assert not workers_of_this_process()
+    assert not (artifacts.root / TRAINED).exists()
+    before, last = checkpoints(artifacts)
+    last.write_bytes(last.read_bytes()[:1000])  # the disk has lost the rest
+    capfd.readouterr()
+    train(artifacts, "mlp", **ONCE)
+    out = capfd.readouterr().out
+    assert f"checkpoint {last.name} is damaged" in out
+    assert f"going on from step {step_of(before)}:" in out
+    assert artifacts.training.read().epochs == 40
+    assert not checkpoints(artifacts)
+
+
+@pytest.mark.slow
+def test_whatever_befalls_a_job_it_ends_with_the_bits_of_an_undisturbed_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    undisturbed = processed(tmp_path / "undisturbed", "binary")
+    train(undisturbed, "mlp", **LONG)
+    expected = weights(undisturbed)
+    again = processed(tmp_path / "again", "binary")
+    train(again, "mlp", **LONG)
+    np.testing.assert_array_equal(weights(again), expected)
+
+    for victim in (0, 1):  # the launcher itself starts the job again
+        artifacts = processed(tmp_path / f"worker {victim}", "binary")
+        killer = At(artifacts, lambda workers, victim=victim: workers[victim].kill())
+        capfd.readouterr()
+        train(artifacts, "mlp", **LONG)
+        assert killer.done
+        out = capfd.readouterr().out
+        assert f"worker {victim} was killed by SIGKILL" in out
+        assert "going on from step" in out
+        np.testing.assert_array_equal(weights(artifacts), expected)
+
+    artifacts = processed(tmp_path / "asked", "binary")
+    asker = At(artifacts, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    capfd.readouterr()
+    with pytest.raises(KeyboardInterrupt):
+        train(artifacts, "mlp", **ONCE)
+    assert asker.done
+    assert not workers_of_this_process()
+    assert "asked to stop: saved step" in capfd.readouterr().out
+    train(artifacts, "mlp", **ONCE)
+    np.testing.assert_array_equal(weights(artifacts), expected)
+
+
+def test_a_worker_with_another_config_is_refused_by_name(tmp_path: Path) -> None:
+    """Two workers as a scheduler would start them, with one params.yaml each."""
+    addresses = free_addresses(2)
+    started = []
+    for index in range(2):
+        artifacts = processed(tmp_path / str(index), "binary")
+        sections = params("linear", train__seed=index, strategy__name="multi_worker")
+        sections["launcher"]["name"] = "external"
+        (artifacts.root / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "TF_CONFIG": Cluster(addresses, index).as_tf_config(),
+        }
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pipeline.train.worker"],
+                cwd=artifacts.root,
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        told = [process.communicate(timeout=120)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    for text in told:
+        assert "worker 1 has another config, other code or other data than the chief" in text
+    assert [process.returncode for process in started] == [1, 1]
+    assert not list(tmp_path.rglob("model.keras"))

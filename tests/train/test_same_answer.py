@@ -1,0 +1,106 @@
+"""Two processes with half a batch each give the answer of one with the whole batch.
+
+The data order is the same by construction; sums are taken in another order, so weights agree within
+a tolerance and not bit for bit. Between the two processes they agree bit for bit.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.core.artifacts import Artifacts
+from pipeline.core.model import core_of, load_model
+from tests.train.crew import train_in_crew
+from tests.train.worlds import processed, train
+
+PLAIN = {"model__dropout": 0.0, "model__input_dropout": 0.0}
+CASES: dict[str, tuple[str, str, dict[str, Any], float]] = {
+    # 600 rows in batches of 64: the last batch of an epoch takes rows of the next one.
+    "clipped, weighted classes": (
+        "binary",
+        "wide_deep",
+        {"train__class_weights": "balanced", "train__optimizer__clip_norm": 0.05},
+        1e-5,
+    ),
+    "batch normalisation, a batch in parts": (
+        "multiclass",
+        "mlp",
+        {"model__batch_normalization": True, "train__label_smoothing": 0.1},
+        1e-4,
+    ),
+    "accumulated, stopped early": (
+        "regression",
+        "wide_deep",
+        {
+            "train__gradient_accumulation": 4,
+            "train__epochs": 8,
+            "train__early_stopping__patience": 1,
+            "train__early_stopping__min_delta": 0.2,
+        },
+        1e-5,
+    ),
+    "sgd, an odd number of rows": (
+        "binary",
+        "mlp",
+        {"train__optimizer__name": "sgd"},
+        1e-5,
+    ),
+    "mixed precision": ("binary", "mlp", {"train__precision": "mixed_float16"}, 5e-3),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Artifacts, Artifacts]]:
+    """Each case, trained by one process and by two."""
+    folder = tmp_path_factory.mktemp("crew")
+    pairs, jobs = {}, []
+    for number, (name, (task, model, changes, _)) in enumerate(CASES.items()):
+        one = processed(folder / f"one-{number}", task)
+        two = processed(folder / f"two-{number}", task)
+        if "odd" in name:
+            for artifacts in (one, two):
+                rows = artifacts.split("train").read().iloc[:-1]
+                artifacts.split("train").write(rows)
+        train(one, model, **PLAIN, **changes)
+        jobs.append({"root": str(two.root), "model": model, "changes": {**PLAIN, **changes}})
+        pairs[name] = (one, two)
+    train_in_crew(folder, jobs)
+    return pairs
+
+
+def losses(artifacts: Artifacts) -> np.ndarray:
+    with artifacts.history.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return np.array([[float(row["loss"]), float(row["val_loss"])] for row in rows])
+
+
+def weights(artifacts: Artifacts) -> np.ndarray:
+    core = core_of(load_model(artifacts.model))
+    return np.concatenate([weight.ravel() for weight in core.get_weights()])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_give_the_answer_of_one(
+    trained: dict[str, tuple[Artifacts, Artifacts]], name: str
+) -> None:
+    one, two = trained[name]
+    tolerance = CASES[name][3]
+    np.testing.assert_allclose(losses(two), losses(one), atol=tolerance)
+    np.testing.assert_allclose(weights(two), weights(one), atol=10 * tolerance)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_processes_hold_the_same_weights_and_stop_together(
+    trained: dict[str, tuple[Artifacts, Artifacts]], name: str
+) -> None:
+    root: Path = trained[name][1].root
+    chief, other = (json.loads((root / f"crew-{i}.json").read_text()) for i in range(2))
+    assert chief == other
+    if "stopped early" in name:
+        assert 1 < chief["epochs"] < 8
