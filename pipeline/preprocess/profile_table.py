@@ -22,6 +22,7 @@ from pipeline.preprocess.profile_statistics import Bools, Floats, Ints
 Labels = Floats | Ints
 
 _HUGE = 1e300
+_BLOCK_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,17 @@ def _words(series: pd.Series) -> tuple[Ints, list[str]]:
 
 
 def _seconds(series: pd.Series) -> Floats:
-    """Seconds since 1970 (UTC), NaN where missing or not a date. Each date is parsed once."""
+    """Seconds since 1970 (UTC), NaN where missing or not a date.
+
+    In blocks, because parsing makes Python text of every date.
+    """
+    starts = range(0, len(series), _BLOCK_ROWS)
+    blocks = [_seconds_of(series.iloc[start : start + _BLOCK_ROWS]) for start in starts]
+    return np.concatenate(blocks) if blocks else np.empty(0)
+
+
+def _seconds_of(series: pd.Series) -> Floats:
+    """The same of one block, in which each date is parsed once."""
     codes, texts = pd.factorize(series)
     if not len(texts):
         return np.full(len(series), np.nan)
