@@ -10,6 +10,7 @@ tells the examples per second of its median epoch after the first, over all work
 - `plain`: one process, the batch of one worker;
 - `one worker`: the same through `MultiWorkerMirroredStrategy`, alone;
 - `two workers`: two processes, each with the batch of one, each on its own core;
+- `both cores`: one process with two threads and the batch of both workers;
 - `from disk`: `plain`, with the rows in a file mapped into memory;
 - `checkpoint`: seconds to write one, and the share of the time at the default interval.
 """
@@ -32,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from document import table, write_section  # noqa: E402
 
-SIDES = ("plain", "one worker", "two workers", "from disk")
+SIDES = ("plain", "one worker", "two workers", "both cores", "from disk")
 
 
 def run_side(side: str, model: str, rows: int, batch: int) -> list[dict[str, float]]:
@@ -44,7 +45,9 @@ def run_side(side: str, model: str, rows: int, batch: int) -> list[dict[str, flo
     addresses = free_addresses(workers)
     started = []
     for index in range(max(workers, 1)):
-        environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+        threads = "2" if side == "both cores" else "1"
+        names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        environment = {**os.environ, **dict.fromkeys(names, threads)}
         if workers:
             environment["TF_CONFIG"] = Cluster(addresses, index).as_tf_config()
         command = [sys.executable, __file__, "--side", side, "--models", model]
@@ -59,7 +62,8 @@ def run_side(side: str, model: str, rows: int, batch: int) -> list[dict[str, flo
 
 def side_process(side: str, model: str, rows: int, batch: int, core: int) -> dict[str, float]:
     """What a started process does: trains, and returns what it measured."""
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:2] if side == "both cores" else {cores[core]})
     from pipeline.core import runtime
 
     runtime.quiet_tensorflow()
@@ -74,7 +78,8 @@ def side_process(side: str, model: str, rows: int, batch: int, core: int) -> dic
     team = Workers(cluster) if cluster else ALONE
     features, data = made_up(rows)
     given = settings(model)
-    options = replace(given.train, global_batch_size=batch * team.replicas)
+    shares = 2 if side == "both cores" else team.replicas
+    options = replace(given.train, global_batch_size=batch * shares)
     config = replace(given, train=options)
     cut = plan(rows, options.global_batch_size, options.steps_per_execution, team.replicas)
     clock = Clock()

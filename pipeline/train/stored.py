@@ -32,8 +32,8 @@ from pipeline.train.input import Gather
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-WRITTEN_ROWS = 65_536
-"""Rows encoded at a time."""
+WRITTEN_VALUES = 2**20
+"""Values, rows times columns, that are encoded at a time: some 8 MB, several times over."""
 BLOCK_ROWS = 1024
 """Neighbouring rows that stay in one pool."""
 POOL_BLOCKS = 128
@@ -193,7 +193,7 @@ def _write(
 def _encoded(source: pq.ParquetFile, features: FeatureSet, split: Split) -> Iterator[Examples]:
     import pyarrow as pa
 
-    for batch in source.iter_batches(WRITTEN_ROWS):
+    for batch in source.iter_batches(max(1, WRITTEN_VALUES // source.metadata.num_columns)):
         yield examples(pa.Table.from_batches([batch]).to_pandas(), features, split)
 
 

@@ -23,7 +23,7 @@ from tests.train.worlds import LABELS, REPOSITORY, features, frame, processed, t
 def test_a_stored_split_is_the_encoded_split(
     tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "WRITTEN_ROWS", 64)
+    monkeypatch.setattr(stored, "WRITTEN_VALUES", 256)
     artifacts = processed(tmp_path, task)
     choice = "none" if task == "regression" else "balanced"
     found = Stored(store(artifacts, features(task), "train", choice)).examples()
