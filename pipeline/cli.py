@@ -27,6 +27,7 @@ From a table to a served TensorFlow model.
   pipeline plan train.epochs=20             what would run, and exactly why
   pipeline init --from data/source/my.csv --label y   a config for your own table; then:
   pipeline run data=my
+  pipeline data check new.csv               do new rows keep the config? drift, update: data --help
   pipeline serve                            REST on 8501 and gRPC on 8500, loopback
   pipeline predict --input new.csv          rows in, predictions out
 """
