@@ -28,6 +28,7 @@ From a table to a served TensorFlow model.
   pipeline init --from data/source/my.csv --label y   a config for your own table; then:
   pipeline run data=my
   pipeline tune data=my tune.jobs=2         a search for better settings, as +experiment=NAME
+  pipeline data check new.csv               do new rows keep the config? drift, update: data --help
   pipeline serve                            REST on 8501 and gRPC on 8500, loopback
   pipeline predict --input new.csv          rows in, predictions out
 """

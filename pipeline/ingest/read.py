@@ -64,8 +64,7 @@ def read_table(path: Path, uri: str, how: ReadConfig) -> pa.Table:
     """
     kind, compression = file_kind(path.name, uri, how)
     try:
-        with _opened(path, compression) as file:
-            table = _READERS[kind](file, how)
+        table = _whole(path, kind, compression, how)
     except _UNREADABLE as error:
         raise _unreadable(uri, kind, error, how) from None
     except OSError as error:
@@ -73,6 +72,18 @@ def read_table(path: Path, uri: str, how: ReadConfig) -> pa.Table:
             raise
         raise _unreadable(uri, kind, error, how) from None
     return _checked(table, uri, how)
+
+
+def _whole(path: Path, kind: Format, compression: Compression, how: ReadConfig) -> pa.Table:
+    try:
+        with _opened(path, compression) as file:
+            return _READERS[kind](file, how)
+    except pa.ArrowInvalid as error:
+        if kind not in {"csv", "tsv"} or "straddl" not in str(error):
+            raise
+    # Opened anew: Arrow's threads may still be reading from the first one.
+    with _opened(path, compression) as file:
+        return read_csv(file, how, "\t" if kind == "tsv" else ",", long_rows=True)
 
 
 def file_kind(name: str, uri: str, how: ReadConfig) -> tuple[Format, Compression]:

@@ -22,7 +22,7 @@ TYPES = {
 
 _MISSING = ("", "#N/A", "N/A", "n/a", "NA", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """Words of CSV and TSV that mean a missing value: those of pandas, less the exotic ones."""
-_LARGE_BLOCK_BYTES = 1 << 30
+LARGE_BLOCK_BYTES = 1 << 30
 """For a row that is longer than Arrow's usual block of a megabyte."""
 _DROPPED = b"dropped_rows"
 _SHOWN = 3
@@ -58,7 +58,9 @@ class _Lengths:
         return "skip"
 
 
-def read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
+def read_csv(
+    file: Any, how: ReadConfig, delimiter: str = ",", *, long_rows: bool = False
+) -> pa.Table:
     """Reads a CSV file.
 
     Args:
@@ -66,6 +68,7 @@ def read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
         how: Encoding, delimiter, types, what means missing, and what happens with rows that are
             longer or shorter than the header.
         delimiter: Where `how` names none.
+        long_rows: Whether a row may be longer than a megabyte; costs memory.
 
     Raises:
         ValueError: Rows are longer or shorter than the header, and `how` does not drop them.
@@ -73,9 +76,11 @@ def read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
         pyarrow.ArrowException: The file is empty, or a value is not of the type asked for.
     """
     lengths = _Lengths(quoted=not how.pii)
-    source, table = _parsed(file, how, delimiter, lengths)
+    seekable = file if file.seekable() else io.BytesIO(file.read())
+    options = {"block_size": LARGE_BLOCK_BYTES} if long_rows else {}
+    table = _read(seekable, how, delimiter, lengths, **options)
     if lengths.count and how.bad_rows == "error":
-        raise ValueError(_wrong_lengths(source, how, delimiter))
+        raise ValueError(_wrong_lengths(seekable, how, delimiter, **options))
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
     for name, kind in zip(table.column_names, table.schema.types, strict=True):
         if pa.types.is_binary(kind):
@@ -83,24 +88,11 @@ def read_csv(file: Any, how: ReadConfig, delimiter: str = ",") -> pa.Table:
     return _without_odd_years(table).replace_schema_metadata({_DROPPED: str(lengths.count)})
 
 
-def _parsed(file: Any, how: ReadConfig, delimiter: str, lengths: _Lengths) -> tuple[Any, pa.Table]:
-    """The table, and the file as it can be read again."""
-    seekable = file if file.seekable() else io.BytesIO(file.read())
-    try:
-        return seekable, _read(seekable, how, delimiter, lengths)
-    except pa.ArrowInvalid as error:
-        if "straddl" not in str(error):
-            raise
-    lengths.count, lengths.shown = 0, []
-    seekable.seek(0)
-    return seekable, _read(seekable, how, delimiter, lengths, block_size=_LARGE_BLOCK_BYTES)
-
-
-def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str) -> str:
+def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
     """What is wrong; reads once more in one thread, which alone knows the rows' numbers."""
     file.seek(0)
     lengths = _Lengths(quoted=not how.pii)
-    table = _read(file, how, delimiter, lengths, use_threads=False)
+    table = _read(file, how, delimiter, lengths, use_threads=False, **options)
     more = ", ..." if lengths.count > len(lengths.shown) else ""
     return (
         f"{lengths.count:,} rows do not have {table.num_columns} fields "

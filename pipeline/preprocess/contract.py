@@ -15,7 +15,8 @@ import pandas as pd
 
 from pipeline.core.errors import nearest
 from pipeline.core.records import LABEL
-from pipeline.preprocess.check import Breach, breaches, examples, require_relations
+from pipeline.preprocess.check import breaches, require_relations
+from pipeline.preprocess.check_breaches import Breach, examples
 from pipeline.preprocess.clean import missing, repeated
 from pipeline.preprocess.config import ColumnConfig, IdConfig, PreprocessStageConfig
 from pipeline.preprocess.contract_records import Anomaly, whole

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.encoding import possible
-from pipeline.preprocess.check import examples
+from pipeline.preprocess.check_breaches import examples
 from pipeline.preprocess.clean import missing
 from pipeline.preprocess.config import (
     CategoricalConfig,

@@ -2,8 +2,8 @@
 
 What looks at each row by itself (types, checks, cleaning) works on Arrow record batches. What
 needs all rows works on one column at a time, read from a working copy on disk. So the result is
-that of the pandas engine, to the last bit, and memory holds one batch, one column, and about
-forty bytes for each row (hash, label, split) instead of the table.
+that of the pandas engine, to the last bit, and memory holds a batch, two columns, and what each
+row needs (hash, label, split) instead of the table.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from typing import get_args
 import pandas as pd
 
 from pipeline.core.artifacts import Artifacts
-from pipeline.preprocess.check import Rule, Told, breaches, explained, told_of, touched_rows
+from pipeline.preprocess.check import breaches
+from pipeline.preprocess.check_breaches import Rule, Told, explained, told_of, touched_rows
 from pipeline.preprocess.clean import missing
 from pipeline.preprocess.config import ColumnConfig, IdConfig, PreprocessStageConfig
 from pipeline.preprocess.raw import Typed, typed_values

@@ -95,7 +95,7 @@ def assert_alike(one: dict[str, Any] | str, other: dict[str, Any] | str) -> None
             assert content == other[name], name
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(
     table=tables(),
     split=st.sampled_from(SPLITTING),

@@ -26,8 +26,8 @@ from pipeline.preprocess import STAGE as PREPROCESS
 from pipeline.preprocess.check import check
 from pipeline.preprocess.clean import clean
 from pipeline.preprocess.label import make_label
+from pipeline.preprocess.prepare import split
 from pipeline.preprocess.raw import feature_columns, read_typed
-from pipeline.preprocess.stage import split
 from pipeline.runner.init_text import data_yaml
 from pipeline.runner.initialise import initialise, look
 from tests.conftest import REPOSITORY
