@@ -16,7 +16,7 @@ import numpy as np
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from pipeline.serve.status import ServingError, invalid
-from pipeline.serve.tensors import Array
+from pipeline.serve.tensors import Array, dtype_name, enum_of
 
 _BINARY_SUFFIX = "_bytes"
 _DIGITS = {np.dtype(np.float32): "%.9g", np.dtype(np.float64): "%.17g"}
@@ -114,7 +114,8 @@ def _tokens(name: str, flat: Array) -> list[str]:
     if flat.dtype in _INTEGERS:
         return [str(value) for value in flat.tolist()]
     if not flat.dtype.hasobject:
-        raise invalid(f"Failed to write JSON value for tensor type: {flat.dtype}")
+        name = dtype_name(enum_of(flat))
+        raise invalid(f"Failed to write JSON value for tensor type: {name}")
     if name.endswith(_BINARY_SUFFIX):
         return [f'{{"b64": "{base64.b64encode(value).decode()}"}}' for value in flat.tolist()]
     return [encode_basestring(v.decode("utf-8", "surrogateescape")) for v in flat.tolist()]
