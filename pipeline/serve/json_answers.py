@@ -32,6 +32,7 @@ def row_answer(arrays: Mapping[str, Array]) -> bytes:
         ServingError: INVALID_ARGUMENT: the outputs do not have one number of rows, or a dtype
             that JSON does not have.
     """
+    _check_some(arrays)
     rows = -1
     for name, array in arrays.items():
         if array.ndim == 0:
@@ -59,11 +60,17 @@ def columnar_answer(arrays: Mapping[str, Array]) -> bytes:
     Raises:
         ServingError: INVALID_ARGUMENT: a dtype that JSON does not have.
     """
+    _check_some(arrays)
     texts = {name: _rows(name, array[np.newaxis])[0] for name, array in arrays.items()}
     if len(texts) == 1:
         return _bytes('{\n    "outputs": ' + next(iter(texts.values())) + "\n}")
     members = ",\n".join(f"{encode_basestring(name)}: {text}" for name, text in texts.items())
     return _bytes('{\n    "outputs": {' + members + "}\n}")
+
+
+def _check_some(arrays: Mapping[str, Array]) -> None:
+    if not arrays:
+        raise invalid("Cannot convert empty tensor map to JSON")
 
 
 def class_answer(result: classification_pb2.ClassificationResult) -> bytes:
