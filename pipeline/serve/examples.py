@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 from pipeline.serve.predict import fill_spec
 from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import Array
+from pipeline.serve.tensors import Array, dtype_name, enum_of
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
@@ -216,9 +216,13 @@ def _check_classes(key: str, array: Array, rows: int) -> None:
     dtype = np.dtype(object) if key == _CLASSES else np.dtype(np.float32)
     if array.dtype != dtype:
         wanted = "DT_STRING" if key == _CLASSES else "DT_FLOAT"
-        raise invalid(f"Expected {key} Tensor of {wanted}. Got: {array.dtype}")
+        raise invalid(f"Expected {key} Tensor of {wanted}. Got: {_enum_name(array)}")
     if len(array) != rows:
         raise invalid(f"Expected {key} output batch size of {rows}. Got: {len(array)}")
+
+
+def _enum_name(array: Array) -> str:
+    return f"DT_{dtype_name(enum_of(array)).upper()}"
 
 
 def _fill_values(result: regression_pb2.RegressionResult, values: Array, rows: int) -> None:
@@ -231,6 +235,6 @@ def _fill_values(result: regression_pb2.RegressionResult, values: Array, rows: i
     if len(values) != rows:
         raise invalid(f"Input batch size did not match output batch size: {rows} vs. {len(values)}")
     if values.dtype != np.float32:
-        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_enum_name(values)}")
     for value in values.ravel().tolist():
         result.regressions.add(value=value)

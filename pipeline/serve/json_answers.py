@@ -16,7 +16,7 @@ import numpy as np
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from pipeline.serve.status import ServingError, invalid
-from pipeline.serve.tensors import Array
+from pipeline.serve.tensors import Array, dtype_name, enum_of
 
 _BINARY_SUFFIX = "_bytes"
 _DIGITS = {np.dtype(np.float32): "%.9g", np.dtype(np.float64): "%.17g"}
@@ -32,6 +32,7 @@ def row_answer(arrays: Mapping[str, Array]) -> bytes:
         ServingError: INVALID_ARGUMENT: the outputs do not have one number of rows, or a dtype
             that JSON does not have.
     """
+    _check_some(arrays)
     rows = -1
     for name, array in arrays.items():
         if array.ndim == 0:
@@ -59,11 +60,17 @@ def columnar_answer(arrays: Mapping[str, Array]) -> bytes:
     Raises:
         ServingError: INVALID_ARGUMENT: a dtype that JSON does not have.
     """
+    _check_some(arrays)
     texts = {name: _rows(name, array[np.newaxis])[0] for name, array in arrays.items()}
     if len(texts) == 1:
         return _bytes('{\n    "outputs": ' + next(iter(texts.values())) + "\n}")
     members = ",\n".join(f"{encode_basestring(name)}: {text}" for name, text in texts.items())
     return _bytes('{\n    "outputs": {' + members + "}\n}")
+
+
+def _check_some(arrays: Mapping[str, Array]) -> None:
+    if not arrays:
+        raise invalid("Cannot convert empty tensor map to JSON")
 
 
 def class_answer(result: classification_pb2.ClassificationResult) -> bytes:
@@ -114,7 +121,8 @@ def _tokens(name: str, flat: Array) -> list[str]:
     if flat.dtype in _INTEGERS:
         return [str(value) for value in flat.tolist()]
     if not flat.dtype.hasobject:
-        raise invalid(f"Failed to write JSON value for tensor type: {flat.dtype}")
+        name = dtype_name(enum_of(flat))
+        raise invalid(f"Failed to write JSON value for tensor type: {name}")
     if name.endswith(_BINARY_SUFFIX):
         return [f'{{"b64": "{base64.b64encode(value).decode()}"}}' for value in flat.tolist()]
     return [encode_basestring(v.decode("utf-8", "surrogateescape")) for v in flat.tolist()]

@@ -11,7 +11,7 @@ from tensorflow.core.framework import types_pb2
 
 from pipeline.serve.json_text import encoded, shown, type_name
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import DTYPES, Array
+from pipeline.serve.tensors import DTYPES, Array, dtype_name
 
 Shape = tuple[int, ...]
 
@@ -54,17 +54,12 @@ def leaf(value: Any, dtype: int) -> Any:
         raise _not_convertible(value, dtype)
     raise invalid(
         f"JSON Value: {shown(value)} Type: {type_name(value)} "
-        f"is not of expected type: {_name(dtype)}"
+        f"is not of expected type: {dtype_name(dtype)}"
     )
 
 
-def _name(dtype: int) -> str:
-    name: str = types_pb2.DataType.Name(dtype)
-    return name.removeprefix("DT_").lower()
-
-
 def _not_convertible(value: Any, dtype: int) -> ServingError:
-    text = f"Conversion of JSON Value: {shown(value)} to type: {_name(dtype)}"
+    text = f"Conversion of JSON Value: {shown(value)} to type: {dtype_name(dtype)}"
     return ServingError(Code.UNIMPLEMENTED, text)
 
 

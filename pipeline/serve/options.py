@@ -40,7 +40,8 @@ class RestOptions:
 
     Attributes:
         max_body_bytes: Largest body, also after it was unpacked.
-        timeout_seconds: Longest a request may take, its sending included; None sets no limit.
+        timeout_seconds: Longest an answer may take, and a client may pause while it sends; None
+            sets no limit.
         max_connections: Connections beyond are answered with 503; None sets no limit.
         cors: Whether browsers of other origins may ask.
         metrics_path: Where the Prometheus page is; None: nowhere.

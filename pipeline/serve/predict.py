@@ -12,7 +12,7 @@ from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import Array, fill_content, fill_proto, to_array
+from pipeline.serve.tensors import Array, dtype_name, enum_of, fill_content, fill_proto, to_array
 
 METHODS = (
     "tensorflow/serving/predict",
@@ -99,9 +99,24 @@ def run_signature(
     for alias, name in signature.inputs.items():
         array = arrays.get(alias)
         feeds[name] = _default(signature, alias) if array is None else array
+    _check_kinds(signature, feeds)
     wanted = _chosen(signature, output_filter) if output_filter else signature.outputs
     results = servable.run(feeds, tuple(wanted.values()))
     return dict(zip(wanted, results, strict=True))
+
+
+def _check_kinds(signature: Signature, feeds: Mapping[str, Array]) -> None:
+    """Raises what DirectSession::Run says where a tensor is of another dtype.
+
+    The session callables used here say it otherwise. Arguments are counted by tensor name.
+    """
+    if all(array.dtype == signature.kinds[name] for name, array in feeds.items()):
+        return
+    for position, (name, array) in enumerate(sorted(feeds.items())):
+        if array.dtype != signature.kinds[name]:
+            alias = next(key for key, value in signature.inputs.items() if value == name)
+            wanted, given = dtype_name(signature.dtypes[alias]), dtype_name(enum_of(array))
+            raise invalid(f"Expects arg[{position}] to be {wanted} but {given} is provided")
 
 
 def _default(signature: Signature, alias: str) -> Array:

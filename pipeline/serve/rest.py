@@ -73,8 +73,8 @@ class Rest:
             return
         headers = dict(scope["headers"])
         try:
+            body = await read_body(receive, headers, self.options)
             async with asyncio.timeout(self.options.timeout_seconds):
-                body = await read_body(receive, headers, self.options.max_body_bytes)
                 status, answer = await asyncio.get_running_loop().run_in_executor(
                     self.pool, self.answer, scope["method"], _path(scope), body, headers
                 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+
+from pipeline.serve.options import RestOptions
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -17,20 +20,25 @@ class BodyTooLargeError(Exception):
     """The body, as sent or unpacked, is larger than allowed."""
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], largest: int) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], options: RestOptions
+) -> bytes:
     """The whole body, unpacked where it was sent with `Content-Encoding: gzip`.
 
     A body that cannot be unpacked counts as empty, as in the real server.
 
     Raises:
-        BodyTooLargeError: As soon as it is larger than `largest` bytes.
-        TimeoutError: The client went away.
+        BodyTooLargeError: As soon as it is larger than allowed.
+        TimeoutError: The client went away, or sent nothing for the longest time allowed. A large
+            body on a slow line may take longer as a whole.
     """
+    largest = options.max_body_bytes
     parts: list[bytes] = []
     size = 0
     more = True
     while more:
-        message = await receive()
+        async with asyncio.timeout(options.timeout_seconds):
+            message = await receive()
         if message["type"] == "http.disconnect":
             raise TimeoutError
         part = message.get("body", b"")

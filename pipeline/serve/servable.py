@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from pipeline.core.errors import PipelineError
 from pipeline.serve.loading import Loading
 from pipeline.serve.status import Code, ServingError
-from pipeline.serve.tensors import Array
+from pipeline.serve.tensors import Array, kind_of
 
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT = "Predict"
@@ -32,12 +34,14 @@ class Signature:
         inputs: Name of the graph's tensor by input alias.
         dtypes: Number in types.proto by input alias.
         outputs: Name of the graph's tensor by output alias, sorted by alias.
+        kinds: NumPy's dtype by the name of the graph's tensor; strings are objects.
     """
 
     proto: meta_graph_pb2.SignatureDef
     inputs: dict[str, str]
     dtypes: dict[str, int]
     outputs: dict[str, str]
+    kinds: dict[str, np.dtype[Any] | None]
 
 
 class Servable:
@@ -126,6 +130,7 @@ def _signature(proto: meta_graph_pb2.SignatureDef) -> Signature:
         inputs={alias: info.name for alias, info in proto.inputs.items()},
         dtypes={alias: info.dtype for alias, info in proto.inputs.items()},
         outputs={alias: proto.outputs[alias].name for alias in sorted(proto.outputs)},
+        kinds={info.name: kind_of(info.dtype) for info in proto.inputs.values()},
     )
 
 

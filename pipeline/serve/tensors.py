@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
 
 Array = NDArray[Any]
 
@@ -44,6 +44,22 @@ _ENUMS = {dtype: enum for enum, dtype in DTYPES.items()}
 
 _LARGEST_BYTES = 2**31
 """A request's shape may claim any size; no tensor larger than a protobuf can be is made."""
+
+
+def kind_of(dtype: int) -> np.dtype[Any] | None:
+    """NumPy's dtype of a number in types.proto; None where an array of it cannot be read."""
+    return np.dtype(object) if dtype == _STRING else DTYPES.get(dtype)
+
+
+def enum_of(array: Array) -> int:
+    """The number in types.proto of an array's dtype; 0 where it has none."""
+    return _STRING if array.dtype.hasobject else _ENUMS.get(array.dtype, 0)
+
+
+def dtype_name(dtype: int) -> str:
+    """What C++ calls a number in types.proto: `float`, `int64`, `string`."""
+    name: str = types_pb2.DataType.Name(dtype)
+    return name.removeprefix("DT_").lower()
 
 
 def to_array(proto: tensor_pb2.TensorProto) -> Array:

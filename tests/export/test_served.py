@@ -16,7 +16,7 @@ from pipeline.core.saved_model import write_saved_model
 from pipeline.core.server_process import Running, started
 from pipeline.export import STAGE
 from pipeline.export.proof import expected_scores
-from pipeline.export.served import Expected, WaitingServer, _ask_grpc, _ask_rest
+from pipeline.export.served import Expected, WaitingServer, _ask_grpc, _ask_rest, waiting_server
 from pipeline.export.stage import run
 from tests.conftest import REPOSITORY
 from tests.core.feature_examples import everything, rows
@@ -97,14 +97,13 @@ def test_a_server_that_answers_nothing_is_told(exported: Artifacts) -> None:
             waiting._send(nobody, protocol, ask, expected)
 
 
+@pytest.mark.slow
 def test_a_version_that_does_not_load_is_explained(exported: Artifacts) -> None:
     folder = exported.serving / "shop" / "1"
     aside = exported.root / "aside"
     write_saved_model(load_model(exported.model), everything, aside, 1)
     shutil.rmtree(aside / "variables")
     shutil.rmtree(folder)
-    from pipeline.export.served import waiting_server
-
     with (
         waiting_server(config().export.server) as server,
         pytest.raises(PipelineError, match="the embedded server does not serve this model"),

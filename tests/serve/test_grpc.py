@@ -161,8 +161,10 @@ def test_wrong_predicts(stub) -> None:
         "Sent extra: {z}. Missing but required: {}."
     )
     words = refused(stub.Predict, request(x=np.float64([1])), Code.INVALID_ARGUMENT)
-    assert "double" in words
-    assert "float" in words
+    assert words == "Expects arg[0] to be float but double is provided"
+    many = request(signature="many", flag=[True], number=np.float32([1]), word=["a"], pair=[[1, 2]])
+    words = refused(stub.Predict, many, Code.INVALID_ARGUMENT)
+    assert words == "Expects arg[1] to be double but float is provided", "in order of tensor names"
 
 
 def test_classify_regress_and_both(stub) -> None:

@@ -140,6 +140,12 @@ def test_rows_need_one_number_of_rows() -> None:
         row_answer({"a": np.zeros(1, np.complex64)})
 
 
+def test_answers_need_an_output() -> None:
+    for answer in (row_answer, columnar_answer):
+        with pytest.raises(ServingError, match="Cannot convert empty tensor map to JSON"):
+            answer({})
+
+
 def test_deep_nesting_beside_the_question_is_no_matter() -> None:
     body = '{"instances": [1.5], "more": ' + "[" * 50_000 + "]" * 50_000 + "}"
     asked = predict_request(parse(body.encode()), info(np.zeros(1, np.float32)))
