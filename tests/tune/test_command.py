@@ -148,9 +148,9 @@ def test_the_winner_is_an_experiment_that_trains_to_the_same_value(searched: Pro
         ("+tune.space.model.dropout={uniform: [0.5, 1.5]}", ["model.dropout", "tune.space holds"]),
         (
             "+tune.space.preprocess.duplicates={choice: [a]}",
-            ["preprocess", "model, strategy, train"],
+            ["preprocess", "model, train"],
         ),
-        ("+tune.space.data={choice: [penguins]}", ["'data'", "model, strategy, train"]),
+        ("+tune.space.data={choice: [penguins]}", ["'data'", "model, train"]),
         ("tune.budget.trials=null", ["neither trials nor minutes"]),
         ("tune.metric=val_acc", ["tune.metric", "val_accuracy"]),
         ("tune.jbos=2", ["tune.jobs"]),
