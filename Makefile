@@ -45,7 +45,9 @@ lock: $(INSTALLED)  ## choose versions anew within the ranges of pyproject.toml
 bench: $(INSTALLED)  ## the benchmarks behind docs/benchmarks.md
 	$(BIN)/python benchmarks/pipeline_run.py
 	$(BIN)/python benchmarks/preprocess.py
+	$(BIN)/python benchmarks/preprocess_engines.py
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/serving.py
 
 clean:  ## remove the environment and everything that is local to this machine
 	rm -rf .venv .pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -47,7 +47,7 @@ from pipeline.train import STAGE, models  # noqa: E402
 from pipeline.train.config import TrainStageConfig  # noqa: E402
 from pipeline.train.examples import Examples  # noqa: E402
 from pipeline.train.fitting import Plan, build_core, plan, trainer_of  # noqa: E402
-from pipeline.train.input import endless  # noqa: E402
+from pipeline.train.input import InMemory, endless  # noqa: E402
 
 NUMBERS = 30
 WORDS = {"carrier": 16, "origin": 3, "dest": 100, "maker": 15, "engine": 5, "day": 7, "pair": 90}
@@ -76,8 +76,9 @@ def made_up(rows: int) -> tuple[FeatureSet, Examples]:
 
 def settings(model: str) -> TrainStageConfig:
     """The shipped defaults with this model."""
-    sections: dict[str, Any] = {"strategy": {"name": "one_device"}}
-    for section, name in (("train", "default"), ("model", model)):
+    sections: dict[str, Any] = {}
+    chosen = {"train": "default", "model": model, "strategy": "one_device", "launcher": "local"}
+    for section, name in chosen.items():
         path = ROOT / "configs" / section / f"{name}.yaml"
         sections[section] = yaml.safe_load(path.read_text(encoding="utf-8"))
     config: TrainStageConfig = STAGE.configure(sections)
@@ -112,7 +113,7 @@ def stage_side(config: TrainStageConfig, features: FeatureSet, rows: Examples, c
     """What `fitting.fit` does, without validation and publishing."""
     clock = Clock()
     trainer = trainer_of(build_core(config, features), config, features, cut)
-    stream = endless(rows, cut.batch_rows, config.train.seed)
+    stream = endless(InMemory(rows), cut.batch_rows, config.train.seed)
     trainer.fit(
         stream,
         steps_per_epoch=cut.steps_per_epoch,

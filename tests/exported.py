@@ -17,7 +17,7 @@ from pipeline.core.model import RawColumnsModel, end_to_end
 from pipeline.core.records import Registration, TrainingRecord
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal
-from pipeline.export.config import ExportConfig, ExportStageConfig
+from pipeline.export.config import ExportConfig, ExportStageConfig, ServerCheck
 from pipeline.export.stage import run
 from tests.core.feature_examples import everything, rows
 from tests.stores import TRACKING, client, put_store
@@ -87,7 +87,13 @@ def put_registered(
 
 
 CONFIG = ExportStageConfig(
-    export=ExportConfig(parity_rows=50, tolerance=1e-5, warmup_rows=8, keep_versions=1)
+    export=ExportConfig(
+        parity_rows=50,
+        tolerance=1e-5,
+        warmup_rows=8,
+        keep_versions=1,
+        server=ServerCheck(rows=0, start_seconds=120, request_seconds=60, memory_bytes=2**33),
+    )
 )
 
 

@@ -28,6 +28,7 @@ OPTION_GROUPS = {
     "preprocess",
     "train",
     "strategy",
+    "launcher",
     "evaluate",
     "register",
     "export",

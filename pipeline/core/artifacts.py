@@ -53,6 +53,8 @@ REGISTRATION = "models/registered/registration.json"
 EXPORT_RECORD = "models/exported/export.json"
 SERVING = "models/serving"
 SERVING_CONFIG = "models/models.config"
+BATCHING_CONFIG = "models/batching.config"
+MONITORING_CONFIG = "models/monitoring.config"
 PROMOTIONS = "models/history.jsonl"
 """Append-only log of who made which version the champion, when and why; kept by git."""
 STATE = ".pipeline"
@@ -229,6 +231,16 @@ class Artifacts:
     def serving_config(self) -> Path:
         """TensorFlow Serving's model_config_list in protobuf text format, with labels."""
         return self.root / SERVING_CONFIG
+
+    @property
+    def batching_config(self) -> Path:
+        """TensorFlow Serving's BatchingParameters in protobuf text format."""
+        return self.root / BATCHING_CONFIG
+
+    @property
+    def monitoring_config(self) -> Path:
+        """TensorFlow Serving's MonitoringConfig in protobuf text format."""
+        return self.root / MONITORING_CONFIG
 
     @property
     def promotions(self) -> Path:

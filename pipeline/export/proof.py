@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,48 @@ def largest_difference(
         PipelineError: The SavedModel does not load, a difference is above the tolerance or no
             number, or a class name is wrong; shows the row, the expected and the actual answer.
     """
-    expected = predict_encoded(model, encode(frame, features))
+    expected = expected_scores(model, features, frame)
+    answer = _answer(folder, frame)
+    return compare(expected, answer, features, frame, tolerance)
+
+
+def expected_scores(model: RawColumnsModel, features: FeatureSet, frame: pd.DataFrame) -> Array:
+    """What the trained model answers: scores `[n, K]`; for regression values `[n]`."""
+    return predict_encoded(model, encode(frame, features))
+
+
+def compare(
+    expected: Array,
+    answer: Mapping[str, Array],
+    features: FeatureSet,
+    frame: pd.DataFrame,
+    tolerance: float,
+    *,
+    who: str = "the exported model",
+) -> float:
+    """Holds an answer against the expected scores; the largest difference, as `largest_difference`.
+
+    Args:
+        expected: See `expected_scores`.
+        answer: Arrays by output name, strings as bytes.
+        features: The model's features.
+        frame: The rows asked about.
+        tolerance: Largest difference allowed.
+        who: Who answered, for the message.
+
+    Raises:
+        PipelineError: See `largest_difference`.
+    """
     regression = features.label.task == "regression"
     output = "value" if regression else "scores"
-    answer = _answer(folder, frame, output)
+    if output not in answer:
+        raise PipelineError(
+            f"{who} cannot answer for this table: it gives {', '.join(sorted(answer))}",
+            expected=f"'{output}'",
+            remedy="remove that folder and run `pipeline run`",
+        )
     actual = answer[output]
-    _check_shape(expected, actual)
+    _check_shape(expected, actual, who)
     scale = features.label.scale if regression else 1.0
     differences = np.abs(expected.astype(np.float64) - actual) / scale
     by_row = differences.reshape(len(frame), -1).max(axis=1)
@@ -67,17 +104,17 @@ def largest_difference(
             frame.iloc[worst],
             expected[worst],
             actual[worst],
+            who,
         )
     if not regression:
-        _check_words(features, expected, answer, frame)
+        _check_words(features, expected, answer, frame, who)
     return float(by_row.max())
 
 
-def _answer(folder: Path, frame: pd.DataFrame, output: str) -> dict[str, Array]:
+def _answer(folder: Path, frame: pd.DataFrame) -> dict[str, Array]:
     try:
         with SavedModelSession(folder) as session:
-            answer = session.answer(frame)
-            return {output: answer[output], **answer}
+            return session.answer(frame)
     except (OSError, KeyError, tf.errors.OpError) as error:
         raise PipelineError(
             f"the SavedModel {folder} cannot answer: {error}",
@@ -86,17 +123,21 @@ def _answer(folder: Path, frame: pd.DataFrame, output: str) -> dict[str, Array]:
         ) from error
 
 
-def _check_shape(expected: Array, actual: Array) -> None:
+def _check_shape(expected: Array, actual: Array, who: str) -> None:
     if expected.shape != actual.shape:
         raise PipelineError(
-            f"the exported model answers with the shape {list(actual.shape)}",
+            f"{who} answers with the shape {list(actual.shape)}",
             expected=f"{list(expected.shape)}, as the trained model",
             remedy="remove that version folder and run `pipeline run`",
         )
 
 
 def _check_words(
-    features: FeatureSet, expected: Array, answer: dict[str, Array], frame: pd.DataFrame
+    features: FeatureSet,
+    expected: Array,
+    answer: Mapping[str, Array],
+    frame: pd.DataFrame,
+    who: str,
 ) -> None:
     classes = np.array(features.label.classes, object)
     predicted = np.array([word.decode("utf-8") for word in answer["predicted"]], object)
@@ -111,16 +152,19 @@ def _check_words(
             frame.iloc[first],
             f"{classes[expected[first].argmax()]} of {list(classes)}",
             f"{predicted[first]} of {list(named[first])}",
+            who,
         )
 
 
-def _refused(what: str, row: pd.Series[Any], expected: object, actual: object) -> PipelineError:
+def _refused(
+    what: str, row: pd.Series[Any], expected: object, actual: object, who: str
+) -> PipelineError:
     values = row.head(_SHOWN_COLUMNS).to_dict()
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
     shown = ", ".join(f"{name}={value!r}" for name, value in plain.items())
     more = ", ..." if len(row) > _SHOWN_COLUMNS else ""
     return PipelineError(
-        f"the exported model is not the trained model: {what}; nothing is published"
+        f"{who} is not the trained model: {what}; nothing is published"
         f"\n  row:      {shown}{more}\n  actual:   {actual}",
         expected=str(expected),
         remedy="report it, or raise export.tolerance if the difference does not matter to you",

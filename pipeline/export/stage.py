@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from pipeline.core.serving_config import publish_serving_config
 from pipeline.core.stage import Context
 from pipeline.core.tracking import open_registry
 from pipeline.export.config import ExportConfig, ExportStageConfig
-from pipeline.export.proof import largest_difference
+from pipeline.export.proof import expected_scores, largest_difference
+from pipeline.export.served import Expected, WaitingServer, waiting_server
 from pipeline.export.versions import (
     Identity,
     check_identity,
@@ -58,16 +59,41 @@ def run(config: ExportStageConfig, artifacts: Artifacts, context: Context) -> No
         PipelineError: The proof failed, or the version folder holds another model.
         DataError: There are no test rows to prove it with.
     """
-    candidate = _candidate(artifacts, config.export.parity_rows)
-    with _version_folder(candidate, artifacts.serving, config.export.warmup_rows) as folder:
+    settings = config.export
+    candidate = _candidate(artifacts, settings.parity_rows)
+    with (
+        _server(settings, candidate.registration, artifacts.serving) as server,
+        _version_folder(candidate, artifacts.serving, settings.warmup_rows) as folder,
+    ):
         difference = largest_difference(
-            candidate.model, candidate.features, folder, candidate.rows, config.export.tolerance
+            candidate.model, candidate.features, folder, candidate.rows, settings.tolerance
         )
-        record = _record(candidate, folder, difference, config.export.tolerance)
+        if server:
+            served = server.validate(folder, _expected(candidate, settings))
+            difference = max(difference, served)
+        record = _record(candidate, folder, difference, settings.tolerance)
     if record.version is not None:
-        _tell_servers(config.export, artifacts, context, record.name)
+        _tell_servers(settings, artifacts, context, record.name)
     artifacts.export.write(record)
     _tell(record, context, artifacts)
+
+
+def _server(
+    settings: ExportConfig, registration: Registration, serving: Path
+) -> AbstractContextManager[WaitingServer | None]:
+    """The server that is to try a new version; None where nothing new will be published."""
+    version = registration.version
+    if not settings.server.rows or version is None:
+        return nullcontext()
+    if (serving / registration.name / str(version)).exists():
+        return nullcontext()
+    return waiting_server(settings.server)
+
+
+def _expected(candidate: Candidate, settings: ExportConfig) -> Expected:
+    frame = _spread(candidate.rows, settings.server.rows)
+    scores = expected_scores(candidate.model, candidate.features, frame)
+    return Expected(frame, scores, candidate.features, settings.tolerance)
 
 
 def _candidate(artifacts: Artifacts, wanted_rows: int) -> Candidate:

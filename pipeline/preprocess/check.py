@@ -31,13 +31,14 @@ from pipeline.preprocess.raw import Mask, Typed, moments, spoken
 
 Rule = Literal[
     "wrong_type",
-    "out_of_range",
-    "not_allowed",
-    "too_many_missing",
     "no_value",
+    "too_many_missing",
+    "not_allowed",
     "not_unique",
+    "out_of_range",
     "above_other",
 ]
+"""In the order in which a column is held against them."""
 
 _KINDS: dict[type, str] = {
     NumericConfig: "a number",

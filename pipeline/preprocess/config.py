@@ -42,6 +42,7 @@ __all__ = [
     "PreprocessStageConfig",
     "RandomSplit",
     "SplitConfig",
+    "StreamConfig",
     "TextConfig",
     "TimeSplit",
 ]
@@ -184,9 +185,23 @@ class DriftConfig:
 
 
 @config
+class StreamConfig:
+    """The stream engine: batches of rows and columns from disk instead of the whole table."""
+
+    above_rows: int = Field(ge=0)
+    """`engine: auto` takes it for tables of more rows than this."""
+    batch_rows: int = Field(ge=1)
+    """Rows of a batch."""
+
+
+@config
 class PreprocessConfig:
     """Cleaning rules and warnings, the same for every data set unless it says otherwise."""
 
+    engine: Literal["auto", "pandas", "stream"]
+    """pandas: the whole table in memory; stream: in parts, with the same result; auto: by size."""
+    stream: StreamConfig
+    """How the stream engine works, and when it is taken."""
     wrong_type: Literal["error", "missing", "drop"]
     """A value that is not of the column's kind: stop, make it missing, or drop the row."""
     out_of_range: Literal["error", "missing", "drop"]

@@ -27,6 +27,7 @@ from pipeline.core.features import (
 from pipeline.preprocess import drift_statistics as statistics
 from pipeline.preprocess.config import DriftConfig
 from pipeline.preprocess.drift_records import ColumnDrift, DriftReport, JointDrift
+from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_statistics import stability_index
 
 Columns = Mapping[str, "pd.Series[Any]"]
@@ -42,7 +43,7 @@ class Named:
     """A table in served dtypes and what people call it."""
 
     name: str
-    frame: pd.DataFrame
+    frame: Rows
 
 
 def compare(
@@ -83,11 +84,11 @@ def compare(
     return replace(empty, columns=columns, joint=joint, drifted=drifted)
 
 
-def thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:
+def thinned(table: Rows, most: int) -> pd.DataFrame:
     """At most `most` rows, evenly spaced, in their order."""
-    if len(frame) <= most:
-        return frame
-    return frame.iloc[np.linspace(0, len(frame) - 1, most).astype(np.int64)]
+    if len(table) <= most and isinstance(table, pd.DataFrame):
+        return table
+    return table.take(np.linspace(0, len(table) - 1, min(most, len(table))).astype(np.int64))
 
 
 def compared(frame: pd.DataFrame, features: FeatureSet) -> Columns:

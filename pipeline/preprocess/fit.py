@@ -38,10 +38,11 @@ from pipeline.preprocess.fit_columns import (
     fit_column,
     refuse_huge,
 )
+from pipeline.preprocess.on_disk import Rows
 
 
 def fit_features(
-    train: pd.DataFrame,
+    train: Rows,
     *,
     columns: Mapping[str, ColumnConfig],
     crosses: Mapping[str, CrossConfig],

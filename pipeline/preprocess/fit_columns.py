@@ -39,6 +39,8 @@ LARGEST_NUMBER = 1e150
 LARGEST_DIMENSION = 32
 """Widest embedding that is chosen without being asked for."""
 
+_BLOCK_ROWS = 10_000
+
 Floats = NDArray[np.float64]
 
 
@@ -238,9 +240,9 @@ def _fit_truth(name: str, values: Floats, how: BooleanConfig) -> BooleanFeature:
 
 
 def _fit_date(name: str, words: pd.Series[Any], how: DatetimeConfig) -> DatetimeFeature:
-    _, known = pd.factorize(words)
-    _refuse_empty(name, int((known != "").sum()), len(words))
-    _refuse_no_dates(name, known.tolist())
+    present = words[words != ""]
+    _refuse_empty(name, len(present), len(words))
+    _refuse_no_dates(name, present)
     longest = max(DATE_PART_PERIODS[part][1] for part in how.parts)
     return DatetimeFeature(
         name=name,
@@ -252,10 +254,13 @@ def _fit_date(name: str, words: pd.Series[Any], how: DatetimeConfig) -> Datetime
     )
 
 
-def _refuse_no_dates(name: str, known: list[str]) -> None:
-    if not part_indices(known, ["day"]).any():
+def _refuse_no_dates(name: str, present: pd.Series[Any]) -> None:
+    # In blocks, of which nearly always the first one decides.
+    blocks = (present.iloc[i : i + _BLOCK_ROWS] for i in range(0, len(present), _BLOCK_ROWS))
+    if not any(part_indices(block.tolist(), ["day"]).any() for block in blocks):
+        shown = ", ".join(present.drop_duplicates()[:5])
         raise DataError(
-            f"column '{name}' holds no date in any training row: {', '.join(known[:5])!r}",
+            f"column '{name}' holds no date in any training row: {shown!r}",
             expected="ISO 8601, such as 2013-12-31 or 2013-12-31T23:59",
             remedy=f"set data.columns.{name}.format to the strptime format of its text",
         )

@@ -22,6 +22,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.features import Task
 from pipeline.core.records import LABEL
 from pipeline.preprocess.config import PreprocessConfig
+from pipeline.preprocess.on_disk import Rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,8 +50,8 @@ class Suspect:
 
 
 def refuse_leaks(
-    train: pd.DataFrame,
-    validation: pd.DataFrame,
+    train: Rows,
+    validation: Rows,
     columns: Sequence[str],
     task: Task,
     rules: PreprocessConfig,
@@ -82,7 +83,7 @@ def refuse_leaks(
 
 
 def leak_scores(
-    train: pd.DataFrame, validation: pd.DataFrame, columns: Sequence[str], task: Task
+    train: Rows, validation: Rows, columns: Sequence[str], task: Task
 ) -> Mapping[str, float]:
     """The score of each column, 0 to 1; see the head of this module.
 
@@ -113,9 +114,11 @@ def auc(positive: NDArray[np.bool_], scores: Floats) -> float:
     return (total - positives * (positives + 1) / 2) / (positives * negatives)
 
 
-def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
-    step = -(-len(frame) // _MOST_ROWS)
-    return frame.iloc[::step] if step > 1 else frame
+def _thinned(table: Rows) -> pd.DataFrame:
+    step = -(-len(table) // _MOST_ROWS)
+    if step <= 1 and isinstance(table, pd.DataFrame):
+        return table
+    return table.take(np.arange(0, len(table), max(step, 1)))
 
 
 def _score(values: list[pd.Series[Any]], labels: list[NDArray[Any]], task: Task) -> float:

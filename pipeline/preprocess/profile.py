@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.features import FeatureSet
 from pipeline.core.publishing import publish_file
 from pipeline.core.records import SPLITS, Split
 from pipeline.core.schema import dump
+from pipeline.preprocess import profile_relations
 from pipeline.preprocess.config import DriftConfig
-from pipeline.preprocess.drift import Named, compare
+from pipeline.preprocess.drift import Named, compare, thinned
+from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_columns import describe, describe_label
 from pipeline.preprocess.profile_findings import findings
 from pipeline.preprocess.profile_page import page
@@ -35,7 +36,7 @@ _THREADS = 2
 
 def write_profile(
     folder: Path,
-    splits: Mapping[Split, pd.DataFrame],
+    splits: Mapping[Split, Rows],
     features: FeatureSet,
     cleaning: Sequence[CleaningStep],
     drift: DriftConfig,
@@ -60,7 +61,7 @@ def write_profile(
 
 
 def describe_table(
-    splits: Mapping[Split, pd.DataFrame],
+    splits: Mapping[Split, Rows],
     features: FeatureSet,
     cleaning: Sequence[CleaningStep],
     drift: DriftConfig,
@@ -82,15 +83,20 @@ def describe_table(
             if column.feature:
                 row_keys = row_keys * _ODD + keys
     label = describe_label(stack)
+    rows = thinned(splits["train"], profile_relations.ROWS)
+    kinds = {column.name: column.kind for column in columns if column.feature}
+    related = profile_relations.relations(rows, kinds)
     return Profile(
         label=features.label.column,
         task=stack.task,
         classes=stack.classes,
         rows=stack.rows,
         label_distribution=label,
-        findings=findings(columns, label, stack.rows, _copied(stack, row_keys)),
+        findings=findings(columns, label, stack.rows, _copied(stack, row_keys), related),
         cleaning=tuple(cleaning),
         columns=tuple(columns),
+        relations=related,
+        missing_patterns=profile_relations.missing_patterns(rows, list(kinds)),
         drift=tuple(
             compare(Named("train", splits["train"]), Named(name, splits[name]), features, drift)
             for name in SPLITS[1:]

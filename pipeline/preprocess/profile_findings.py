@@ -14,8 +14,9 @@ from pipeline.preprocess.profile_records import (
     Distribution,
     Finding,
     FindingKind,
+    Relation,
 )
-from pipeline.preprocess.profile_text import MEASURE_NAMES, percent
+from pipeline.preprocess.profile_text import MEASURE_NAMES, percent, visible
 
 _LEAK_STRENGTH = 0.95
 _LEAK_INFORMATION = 0.9
@@ -31,6 +32,7 @@ _RARE_CLASS, _VERY_RARE_CLASS = 0.1, 0.01
 _COPIES, _MANY_COPIES = 0.1, 0.5
 """Tables of few categories have equal rows by nature."""
 _FEW_ROWS = 100
+_SAME = 0.99
 
 
 def findings(
@@ -38,6 +40,7 @@ def findings(
     label: Distribution,
     rows: Mapping[Split, int],
     copied_fraction: Mapping[Split, float],
+    related: Sequence[Relation] = (),
 ) -> tuple[Finding, ...]:
     """Everything worth a look, warnings first, then in the order of the columns.
 
@@ -46,12 +49,14 @@ def findings(
         label: The label's own distribution.
         rows: Rows of each split.
         copied_fraction: Share of each split's rows whose features equal a training row's.
+        related: Pairs of columns that go together.
     """
     found = [
         *_split_sizes(rows),
         *_label(label, rows),
         *_copies(copied_fraction),
         *(finding for column in columns if column.feature for finding in _column(column, rows)),
+        *_redundant(related),
     ]
     return tuple(sorted(found, key=lambda finding: finding.level != "warning"))
 
@@ -106,6 +111,15 @@ def _copies(copied_fraction: Mapping[Split, float]) -> Iterator[Finding]:
             yield _warning("copies", None, text)
         elif fraction > _COPIES:
             yield _note("copies", None, text)
+
+
+def _redundant(related: Sequence[Relation]) -> Iterator[Finding]:
+    for one in related:
+        if abs(one.value) >= _SAME:
+            figure = f"{MEASURE_NAMES[one.measure]} {one.value:.3f}"
+            other = visible(one.second)
+            text = f"Says nearly the same as '{other}' ({figure}): one of the two is enough."
+            yield _note("redundant", one.first, text)
 
 
 def _column(column: ColumnProfile, rows: Mapping[Split, int]) -> Iterator[Finding]:

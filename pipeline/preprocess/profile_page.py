@@ -17,6 +17,7 @@ from pipeline.preprocess.profile_cards import card, class_stack, meter
 from pipeline.preprocess.profile_drift import drift_section
 from pipeline.preprocess.profile_records import Finding, FindingKind, Profile
 from pipeline.preprocess.profile_text import percent, swatch, text, value_of
+from pipeline.preprocess.profile_together import missing_section, relations_section
 
 _TEMPLATE = Path(__file__).with_name("profile_page.html")
 _SHOWN_FINDINGS = 6
@@ -30,6 +31,7 @@ _TITLES: dict[FindingKind, str] = {
     "drift": "Differs between the splits",
     "unseen": "Values that training never had",
     "few_rows": "Few rows",
+    "redundant": "Say nearly the same as another column",
 }
 _MEASURES = {
     "binary": (
@@ -62,6 +64,8 @@ def page(profile: Profile) -> str:
         _splits(profile),
         _cleaning(profile),
         _overview(profile),
+        missing_section(profile.missing_patterns),
+        relations_section(profile.relations),
         *(drift_section(report) for report in profile.drift),
     )
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(

@@ -23,6 +23,7 @@ FindingKind = Literal[
     "drift",
     "unseen",
     "few_rows",
+    "redundant",
 ]
 
 
@@ -117,6 +118,30 @@ class Finding:
 
 
 @config
+class Relation:
+    """Two columns that go together, on the training split."""
+
+    first: str
+    """One column."""
+    second: str
+    """The other."""
+    measure: Literal["spearman", "cramers_v"]
+    """Of numbers the correlation of ranks, of words and truth values Cramer's V."""
+    value: float
+    """-1 to 1, or 0 to 1."""
+
+
+@config
+class MissingPattern:
+    """Columns that miss their values in the same training rows, while all others have theirs."""
+
+    columns: tuple[str, ...]
+    """The columns."""
+    fraction: float
+    """Share of the training rows, 0 to 1."""
+
+
+@config
 class Profile:
     """The whole profile."""
 
@@ -136,5 +161,9 @@ class Profile:
     """Each cleaning rule, in the order it ran."""
     columns: tuple[ColumnProfile, ...]
     """Features in order, then kept columns."""
+    relations: tuple[Relation, ...]
+    """Pairs of features that go together, the closest first."""
+    missing_patterns: tuple[MissingPattern, ...]
+    """Combinations of missing features, the commonest first."""
     drift: tuple[DriftReport, ...]
     """Validation and test, each against the training split."""

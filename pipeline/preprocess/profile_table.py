@@ -15,12 +15,14 @@ import pandas as pd
 
 from pipeline.core.features import BagFeature, BooleanFeature, DatetimeFeature, FeatureSet, Task
 from pipeline.core.records import LABEL, SPLITS, Split
+from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_records import Association, ColumnKind, Distribution
 from pipeline.preprocess.profile_statistics import Bools, Floats, Ints
 
 Labels = Floats | Ints
 
 _HUGE = 1e300
+_BLOCK_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,13 @@ class Stack:
         label: Class index or value of every row, shape [rows].
     """
 
-    splits: Mapping[Split, pd.DataFrame]
+    splits: Mapping[Split, Rows]
     task: Task
     classes: tuple[str, ...]
     label: Labels
 
     @classmethod
-    def of(cls, splits: Mapping[Split, pd.DataFrame], features: FeatureSet) -> Stack:
+    def of(cls, splits: Mapping[Split, Rows], features: FeatureSet) -> Stack:
         """Stacks the processed `splits`."""
         label = np.concatenate([splits[name][LABEL].to_numpy() for name in SPLITS])
         return cls(splits, features.label.task, features.label.classes, label)
@@ -65,7 +67,9 @@ class Stack:
 
     def column(self, name: str) -> pd.Series:
         """One column of all splits."""
-        return pd.concat([self.splits[split][name] for split in SPLITS], ignore_index=True)
+        parts = [self.splits[split][name] for split in SPLITS]
+        whole: pd.Series = pd.concat(parts, ignore_index=True)
+        return whole
 
     def tally(self, groups: Ints, size: int) -> Tally:
         """Counts rows by group.
@@ -231,7 +235,17 @@ def _words(series: pd.Series) -> tuple[Ints, list[str]]:
 
 
 def _seconds(series: pd.Series) -> Floats:
-    """Seconds since 1970 (UTC), NaN where missing or not a date. Each date is parsed once."""
+    """Seconds since 1970 (UTC), NaN where missing or not a date.
+
+    In blocks, because parsing makes Python text of every date.
+    """
+    starts = range(0, len(series), _BLOCK_ROWS)
+    blocks = [_seconds_of(series.iloc[start : start + _BLOCK_ROWS]) for start in starts]
+    return np.concatenate(blocks) if blocks else np.empty(0)
+
+
+def _seconds_of(series: pd.Series) -> Floats:
+    """The same of one block, in which each date is parsed once."""
     codes, texts = pd.factorize(series)
     if not len(texts):
         return np.full(len(series), np.nan)

@@ -28,11 +28,15 @@ def text(value: str, longest: int = _LONGEST) -> str:
 
     `<bdi>` keeps right-to-left text from turning its neighbours around.
     """
-    cut = value if len(value) <= longest else value[: longest - 1] + "…"
-    visible = "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in cut)
     # Long names may break after an underscore, which browsers do not do by themselves.
-    escaped = html.escape(visible).replace("_", "_<wbr>")
+    escaped = html.escape(visible(value, longest)).replace("_", "_<wbr>")
     return f"<bdi>{escaped or '(empty)'}</bdi>"
+
+
+def visible(value: str, longest: int = _LONGEST) -> str:
+    """Hostile text as plain text: cut, control characters made visible; not yet escaped."""
+    cut = value if len(value) <= longest else value[: longest - 1] + "…"
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in cut)
 
 
 def number(value: float) -> str:

@@ -17,13 +17,15 @@ from pipeline.preprocess.config import (
     NumericConfig,
     PreprocessConfig,
 )
+from pipeline.preprocess.on_disk import Rows
 
+_BLOCK_ROWS = 100_000
 _DENSE_ENOUGH = 0.5
 """Distinct whole numbers that fill at least this share of their range count the rows."""
 
 
 def useless_columns(
-    train: pd.DataFrame, columns: Mapping[str, ColumnConfig], rules: PreprocessConfig
+    train: Rows, columns: Mapping[str, ColumnConfig], rules: PreprocessConfig
 ) -> Mapping[str, str]:
     """Feature columns to drop, each with the reason for people.
 
@@ -73,12 +75,11 @@ def _reasons(values: pd.Series[Any], how: ColumnConfig, rules: PreprocessConfig)
         if isinstance(how, NumericConfig) and _counts_rows(values, rules):
             yield "it numbers the rows"
         return
-    counts = values.value_counts()
-    share = float(counts.iloc[0]) / len(values)
+    word, share = commonest_word(values)
     if share >= rules.constant_fraction:
-        yield f"{share:.2%} of the training rows have {counts.index[0]!r}"
-    known = counts[counts.index != ""]
+        yield f"{share:.2%} of the training rows have {word!r}"
     if isinstance(how, CategoricalConfig):
+        known = values[values != ""].value_counts()
         if len(known) > 1 and len(known) / known.sum() >= rules.unique_fraction:
             yield f"{len(known):,} different words in {known.sum():,} training rows"
         if how.max_size and not how.hash_buckets and not (known >= how.min_count).any():
@@ -93,6 +94,18 @@ def commonest_number(values: NDArray[np.float64]) -> tuple[float, float]:
     middle = np.partition(values, len(values) // 2)[len(values) // 2]
     same = np.isnan(values) if np.isnan(middle) else values == middle
     return float(middle), float(same.mean())
+
+
+def commonest_word(words: pd.Series[Any]) -> tuple[str, float]:
+    """The word that more than half of the rows have, and their share; else any, and its share.
+
+    By the median of their hashes, because counting texts that are all different costs much.
+    """
+    starts = range(0, len(words), _BLOCK_ROWS)
+    blocks = [words.iloc[start : start + _BLOCK_ROWS].to_numpy(dtype=object) for start in starts]
+    hashes = np.concatenate([pd.util.hash_array(block) for block in blocks])
+    same = hashes == np.partition(hashes, len(hashes) // 2)[len(hashes) // 2]
+    return str(words.iloc[int(np.argmax(same))]), float(same.mean())
 
 
 def _counts_rows(values: pd.Series[Any], rules: PreprocessConfig) -> bool:

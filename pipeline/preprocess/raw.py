@@ -65,7 +65,16 @@ def read_typed(table: Table, config: PreprocessStageConfig) -> Typed:
         DataError: A column is not in the table; names the nearest ones.
         PipelineError: The table is missing or damaged.
     """
-    return typed_table(table.read(_required(table, config)), config)
+    return typed_table(table.read(required_columns(table, config)), config)
+
+
+def count_rows(table: Table) -> int:
+    """Rows of the table, from the end of its file; 0 where that says nothing."""
+    require(table.path)
+    try:
+        return int(parquet.read_metadata(table.path).num_rows)
+    except (OSError, ValueError):
+        return 0  # the reader of the whole table words what is wrong with the file
 
 
 def typed_table(raw: pd.DataFrame, config: PreprocessStageConfig) -> Typed:
@@ -178,7 +187,13 @@ def _split_kind(split: SplitConfig, declared: ColumnConfig | None) -> ColumnConf
     return DatetimeConfig(kind="datetime", format=odd_text)
 
 
-def _required(table: Table, config: PreprocessStageConfig) -> list[str]:
+def required_columns(table: Table, config: PreprocessStageConfig) -> list[str]:
+    """The raw columns that take part.
+
+    Raises:
+        DataError: One is not in the table; names the nearest ones.
+        PipelineError: There is no table.
+    """
     require(table.path)
     known = _names(table)
     wanted = {raw: None for raw, _ in parts(config).values()}

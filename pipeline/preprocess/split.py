@@ -93,7 +93,9 @@ def at_random(labels: NDArray[Any], same: NDArray[np.int64], config: RandomSplit
 
     Every stratum of n rows gives `round(n * fraction)` of them to test and validation.
     """
-    _, first, groups = np.unique(same, return_index=True, return_inverse=True)
+    first = groups = same
+    if not np.array_equal(same, np.arange(len(same))):  # sorting is for those who have copies
+        _, first, groups = np.unique(same, return_index=True, return_inverse=True)
     strata = _strata(labels[first]) if config.stratify else np.zeros(len(first), np.int64)
     shuffled = np.random.default_rng(config.seed).permutation(len(first))
     order = shuffled[np.argsort(strata[shuffled], kind="stable")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -33,13 +35,23 @@ from pipeline.preprocess.config import (
 from pipeline.preprocess.fit import fit_features
 from pipeline.preprocess.label import Labelled, make_label
 from pipeline.preprocess.leak import refuse_leaks
+from pipeline.preprocess.on_disk import Rows, TableOnDisk
 from pipeline.preprocess.profile import write_profile
 from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.prune import crosses_left, useless_columns
-from pipeline.preprocess.raw import feature_columns, read_typed
+from pipeline.preprocess.raw import count_rows, feature_columns, read_typed
 from pipeline.preprocess.split import Places, assign, counts, same_rows
 
-Splits = Mapping[Split, pd.DataFrame]
+Splits = Mapping[Split, Rows]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Clean rows, labelled and shared between the splits."""
+
+    splits: Splits
+    labelled: Labelled
+    steps: list[CleaningStep]
 
 
 def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -> None:
@@ -53,25 +65,19 @@ def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -
     """
     preload = Thread(target=import_module, args=("pipeline.preprocess.check",))
     preload.start()
-    with progress("preparing rows", total=6) as advance:
-        columns = feature_columns(config.columns, config.label)
-        typed = read_typed(artifacts.raw_table, config)
-        advance(1, "read")
-        # pandera is slow to import; the thread did it while Parquet was read.
-        from pipeline.preprocess.check import check
-
-        check(typed, columns, config.label.column, config.preprocess)
-        advance(1, "checked")
-        cleaning = clean(typed, columns, config.label.column, config.preprocess)
-        labelled = make_label(cleaning.frame[LABEL], config.label)
-        advance(1, "cleaned")
-        splits = split(cleaning, labelled, columns, config)
+    columns = feature_columns(config.columns, config.label)
+    with ExitStack() as stack, progress("preparing rows", total=6) as advance:
+        if streams(config, artifacts):
+            prepared = _prepare_in_parts(config, artifacts, columns, stack, advance)
+        else:
+            prepared = _prepare_in_memory(config, artifacts, columns, advance)
+        splits = prepared.splits
         names = [name for name, how in columns.items() if not isinstance(how, IdConfig)]
         refuse_leaks(
             splits["train"], splits["validation"], names, config.label.task, config.preprocess
         )
         advance(1, "split")
-        features, steps = fit(splits, columns, labelled, config, cleaning.steps)
+        features, steps = fit(splits, columns, prepared.labelled, config, prepared.steps)
         advance(1, "fitted")
         publish(splits, features, steps, config.preprocess.drift, artifacts)
         advance(1, "written")
@@ -79,12 +85,63 @@ def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -
     tell(features, steps, artifacts, context)
 
 
+def streams(config: PreprocessStageConfig, artifacts: Artifacts) -> bool:
+    """Whether the stream engine works; says so where it was not asked for by name."""
+    engine, above = config.preprocess.engine, config.preprocess.stream.above_rows
+    if engine != "auto":
+        return engine == "stream"
+    rows = count_rows(artifacts.raw_table)
+    if rows > above:
+        say(f"  {rows:,} rows are prepared in parts (preprocess.stream.above_rows is {above:,})")
+    return rows > above
+
+
+def _prepare_in_memory(
+    config: PreprocessStageConfig,
+    artifacts: Artifacts,
+    columns: Mapping[str, ColumnConfig],
+    advance: Callable[[float, str], None],
+) -> Prepared:
+    """The pandas engine: the whole table at once."""
+    typed = read_typed(artifacts.raw_table, config)
+    advance(1, "read")
+    # pandera is slow to import; the thread did it while Parquet was read.
+    from pipeline.preprocess.check import check
+
+    check(typed, columns, config.label.column, config.preprocess)
+    advance(1, "checked")
+    cleaning = clean(typed, columns, config.label.column, config.preprocess)
+    labelled = make_label(cleaning.frame[LABEL], config.label)
+    advance(1, "cleaned")
+    return Prepared(split(cleaning, labelled, columns, config), labelled, cleaning.steps)
+
+
+def _prepare_in_parts(
+    config: PreprocessStageConfig,
+    artifacts: Artifacts,
+    columns: Mapping[str, ColumnConfig],
+    stack: ExitStack,
+    advance: Callable[[float, str], None],
+) -> Prepared:
+    """The stream engine; its working copies live as long as `stack`."""
+    from pipeline.preprocess import stream
+
+    scratch = stack.enter_context(stream.scratch_folder(artifacts.root))
+    cleaned = stream.clean_batches(config, columns, artifacts, scratch)
+    advance(2, "checked")
+    labelled, places, labels = stream.label_and_places(cleaned, config)
+    _warn_of_unseen_classes(labelled, places[places >= 0])
+    advance(1, "cleaned")
+    splits = stream.write_splits(cleaned, places, labels, columns, scratch)
+    return Prepared(splits, labelled, [one.step for one in cleaned.done])
+
+
 def split(
     cleaning: Cleaning,
     labelled: Labelled,
     columns: Mapping[str, ColumnConfig],
     config: PreprocessStageConfig,
-) -> Splits:
+) -> dict[Split, pd.DataFrame]:
     """Shares the clean rows between the splits, with the label in `LABEL`.
 
     Raises:
@@ -143,14 +200,33 @@ def publish(
 ) -> None:
     """Writes data/processed and data/profile; neither appears unless both are whole."""
     with artifacts.processed.publish() as processed, artifacts.profile.publish() as profile:
-        served = {name: _processed(frame, features) for name, frame in splits.items()}
+        write_json(processed / artifacts.features.path.name, dump(features))
+        write_json(profile / "cleaning.json", {"steps": [dump(step) for step in steps]})
         # Compressing leaves the interpreter free, so that the profile is drawn meanwhile.
         with ThreadPoolExecutor(1) as pool:
-            writing = pool.submit(_write_splits, served, processed)
-            write_json(processed / artifacts.features.path.name, dump(features))
-            write_json(profile / "cleaning.json", {"steps": [dump(step) for step in steps]})
+            served, writing = _write_splits(splits, features, processed, pool)
             write_profile(profile, served, features, steps, drift)
             writing.result()
+
+
+def _write_splits(
+    splits: Splits, features: FeatureSet, folder: Path, pool: ThreadPoolExecutor
+) -> tuple[Splits, Future[None]]:
+    """The served tables, and when they are written."""
+    on_disk = {name: one for name, one in splits.items() if isinstance(one, TableOnDisk)}
+    if on_disk:
+        from pipeline.preprocess.stream import write_processed
+
+        written = write_processed(on_disk, features, folder)
+        return written, pool.submit(lambda: None)
+    frames = {name: one for name, one in splits.items() if isinstance(one, pd.DataFrame)}
+    served = {name: _processed(frame, features) for name, frame in frames.items()}
+
+    def write() -> None:
+        for name, frame in served.items():
+            Table(folder / f"{name}.parquet").write(frame)
+
+    return served, pool.submit(write)
 
 
 def report(features: FeatureSet, steps: list[CleaningStep]) -> None:
@@ -205,8 +281,3 @@ def _warn_of_unseen_classes(labelled: Labelled, places: Places) -> None:
 def _processed(frame: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
     served = as_served(frame, features.columns)
     return served.assign(**{name: frame[name] for name in (*features.kept, LABEL)})
-
-
-def _write_splits(splits: Splits, folder: Path) -> None:
-    for name, frame in splits.items():
-        Table(folder / f"{name}.parquet").write(frame)

@@ -77,7 +77,7 @@ def ask(root: Path, *, rows: int) -> int:
         PipelineError: Nothing is exported, the server does not come up, or the two protocols
             answer differently.
     """
-    from pipeline.serve.running import running
+    from pipeline.core.server_process import running
 
     artifacts = _with_serving_config(root, compose(root, read_overrides(root)))
     model = _exported_model(artifacts)

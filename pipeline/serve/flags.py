@@ -143,6 +143,7 @@ def _add_running_flags(group: argparse._ArgumentGroup) -> None:
     add("--tensorflow_session_config_file", type=Path, help="ConfigProto as protobuf text")
     add("--per_process_gpu_memory_fraction", type=float, default=0.0, help="0 to 1; 0: auto")
     add("--drain_seconds", type=float, default=10, help="for running requests at the end")
+    _switch(group, "end_with_stdin", "end when the standard input is closed")
     _switch(group, "version", "print versions and end")
 
 
@@ -175,6 +176,7 @@ def parse_flags(arguments: Sequence[str]) -> Options | None:
         early_labels=known.allow_version_labels_for_unavailable_models,
         warm_up=max(known.num_request_iterations_for_warmup, 1) * known.enable_model_warmup,
         check_methods=known.enable_signature_method_name_check,
+        end_with_stdin=known.end_with_stdin,
         threads=known.grpc_max_threads or known.rest_api_num_threads,
         session=_session(known),
         rest=_rest(known),

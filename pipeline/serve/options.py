@@ -92,6 +92,7 @@ class Options:
             the real server refuses.
         warm_up: How often warm-up requests are replayed; 0: not at all.
         check_methods: Whether a signature must be of the method that is asked for.
+        end_with_stdin: Whether the program ends, as by SIGTERM, when its standard input is closed.
         threads: Threads that answer requests, for each protocol.
         session: How graphs are loaded and run.
         rest: How the REST API answers.
@@ -113,6 +114,7 @@ class Options:
     load_before_labels: bool = False
     warm_up: int = 1
     check_methods: bool = False
+    end_with_stdin: bool = False
     threads: int = 4 * (os.cpu_count() or 1)
     session: SessionOptions = field(default_factory=SessionOptions)
     rest: RestOptions = field(default_factory=RestOptions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from types import FrameType
 
 from pipeline.core.console import say
@@ -33,6 +34,8 @@ def serve_until_signalled(options: Options) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    if options.end_with_stdin:
+        threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
     server.start()
     if not server.ending.is_set():
         _announce(server)
@@ -40,6 +43,13 @@ def serve_until_signalled(options: Options) -> int:
     say("draining")
     server.stop()
     return 0
+
+
+def _end_with_stdin(server: Server) -> None:
+    # Not through `sys.stdin`, whose lock a waiting thread would hold when the interpreter ends.
+    while os.read(0, 1):
+        pass
+    server.ending.set()
 
 
 def _announce(server: Server) -> None:

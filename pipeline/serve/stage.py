@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.errors import PipelineError
 from pipeline.core.runtime import quiet_tensorflow
 from pipeline.core.stage import Context
+from pipeline.serve.backend import start_real_server, write_server_files
+from pipeline.serve.batching import read_batching
 from pipeline.serve.config import ServeConfig, ServeStageConfig
-from pipeline.serve.options import Options, RestOptions
+from pipeline.serve.options import Options, RestOptions, SessionOptions
 from pipeline.serve.ports import check_ports
+from pipeline.serve.tls import read_tls
 
 
 def run(config: ServeStageConfig, artifacts: Artifacts, context: Context) -> None:  # noqa: ARG001
@@ -23,7 +28,8 @@ def run(config: ServeStageConfig, artifacts: Artifacts, context: Context) -> Non
 def serve(config: ServeConfig, artifacts: Artifacts) -> int:
     """Serves models/models.config until Ctrl-C or SIGTERM; returns the exit code.
 
-    A promotion, a rollback or a new export is taken over while the server runs.
+    A promotion, a rollback or a new export is taken over while the server runs. With another
+    backend than the embedded one this process becomes that server.
 
     Raises:
         PipelineError: Nothing is exported, a port is taken, or a model does not load.
@@ -33,6 +39,9 @@ def serve(config: ServeConfig, artifacts: Artifacts) -> int:
         raise PipelineError(
             "no model is exported in this project", remedy="run `pipeline run` first"
         )
+    files = write_server_files(config, artifacts)
+    if config.backend != "embedded":
+        start_real_server(config, files)
     # Before TensorFlow is imported: a wrong port should cost no time.
     check_ports(config.host, config.rest_port, config.grpc_port)
     quiet_tensorflow()
@@ -50,6 +59,8 @@ def serve(config: ServeConfig, artifacts: Artifacts) -> int:
         config_poll_seconds=config.poll_seconds,
         drain_seconds=config.drain_seconds,
         load_before_labels=True,
-        rest=RestOptions(max_body_bytes=config.max_body_bytes),
+        session=SessionOptions(batching=read_batching(files.batching) if files.batching else None),
+        rest=RestOptions(max_body_bytes=config.max_body_bytes, metrics_path=config.metrics_path),
+        tls=read_tls(Path(config.ssl_config_file)) if config.ssl_config_file else None,
     )
     return serve_until_signalled(options)

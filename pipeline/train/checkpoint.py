@@ -177,7 +177,7 @@ class Saver(keras.callbacks.Callback):  # type: ignore[misc]
         self.saved_step = self.model.optimizer_steps()
         if self.model.team.is_chief:
             try:
-                self.checkpoints.write(self.saved_step, self._state(calls))
+                self.checkpoints.write(self.saved_step, self.state(calls))
             except OSError as error:
                 say(
                     f"no checkpoint of step {self.saved_step:,} ({error}); training goes on and"
@@ -189,7 +189,8 @@ class Saver(keras.callbacks.Callback):  # type: ignore[misc]
         self.saved_at = time.monotonic()
         self.cost_seconds = self.saved_at - begun
 
-    def _state(self, calls: int) -> dict[str, Any]:
+    def state(self, calls: int) -> dict[str, Any]:
+        """All that a checkpoint holds, `calls` into the running epoch."""
         told = {
             "history": self.epochs.rows,
             "calls": calls,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -108,6 +108,7 @@ def fit(
     team: Team,
     earlier: EarlierModel | None = None,
     show: Progress = progress,
+    watching: Sequence[keras.callbacks.Callback] = (),
 ) -> Fitted:
     """Builds the core, trains it and keeps the weights the config asks for.
 
@@ -121,6 +122,7 @@ def fit(
         team: Who computes the steps; this process is one of them.
         earlier: Whose weights to begin with, where they fit.
         show: Shows progress.
+        watching: Further callbacks, called before those of this module.
 
     Raises:
         ConfigError: The builder refuses its options, or returns something else than a core.
@@ -145,7 +147,7 @@ def fit(
     require_same_start(trainer)
     trainer.own_dropout()
     with stopping_at_signals(trainer):
-        callbacks = [epochs, best, saver]
+        callbacks = [*watching, epochs, best, saver]
         _run_epochs(trainer, train, options, cut, callbacks=callbacks, show=show)
     seconds = saver.seconds_before + epochs.seconds
     seen = len(epochs.rows) * cut.steps_per_epoch * cut.batch_rows

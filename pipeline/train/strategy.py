@@ -13,15 +13,15 @@ one vector, goes through the strategy. Thus everything that Keras does works as 
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.errors import ConfigError
 from pipeline.train.cluster import Cluster
+from pipeline.train.roll_call import roll_call
 
 Stream = Callable[[int, int], tf.data.Dataset]
 """Makes the batches of some replicas, from the first one's number and how many they are."""
@@ -94,19 +94,18 @@ ALONE = Team()
 class Workers(Team):
     """Processes with one device each, added up by collective operations of TensorFlow.
 
-    Joining waits until every worker is there.
-
     Args:
         cluster: All of them.
+        timeout_seconds: How long to wait for all of them to come.
 
     Raises:
-        PipelineError: Another program listens on this worker's port.
+        PipelineError: One has not come, or another program listens on this worker's port.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, timeout_seconds: float = 120.0) -> None:
+        roll_call(cluster, timeout_seconds)
         self.replicas = self.workers = len(cluster.addresses)
         self.worker = cluster.index
-        _require_free(cluster)
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
             task_type="worker",
@@ -167,20 +166,6 @@ class Workers(Team):
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def _gather(self, rows: tf.Tensor) -> tf.Tensor:
         return self._strategy.run(_concat, args=(rows,))
-
-
-def _require_free(cluster: Cluster) -> None:
-    """Refuses a port that is taken: TensorFlow dies of it with an abort."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-        try:
-            probe.bind(("", cluster.port))
-        except OSError as error:
-            raise PipelineError(
-                f"worker {cluster.index} cannot listen on port {cluster.port}: {error.strerror}",
-                expected="a port that no other program uses",
-                remedy="end the other program (an older job?), or give the worker another port",
-            ) from error
 
 
 def _sum(vector: tf.Tensor) -> tf.Tensor:

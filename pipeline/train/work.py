@@ -22,13 +22,15 @@ from pipeline.train.card import facts, input_seconds, write_card
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.config import TrainStageConfig
 from pipeline.train.diverged import keeping_batches
-from pipeline.train.examples import Examples
+from pipeline.train.examples import Examples, require_classes
 from pipeline.train.fitting import fit, plan_of
 from pipeline.train.identity import identity
-from pipeline.train.input import InMemory
+from pipeline.train.input import InMemory, Source
+from pipeline.train.profiler import Profiler
 from pipeline.train.results import publish
 from pipeline.train.scaling import scaled_rate
 from pipeline.train.splits import encoded_splits, read_features, weighted
+from pipeline.train.stored import Stored, store, too_large
 from pipeline.train.strategy import ALONE, Team
 from pipeline.train.validation import require_monitor
 from pipeline.train.warm_start import earlier_model
@@ -56,14 +58,13 @@ def work(
     key = identity(config, artifacts, team.replicas, earlier)
     require_equal(team, key)
     features = read_features(artifacts)
-    train, validation = _splits(config, artifacts, features)
+    source, validation = _splits(config, artifacts, features, team)
     checkpoints = Checkpoints(artifacts.root, key, config.train.checkpoint)
     if team.is_chief:
         context.journal.params(flatten(config.sections()))
-        _announce(config, len(train), team)
-    cut = plan_of(config, len(train), team)
+        _announce(config, len(source), team)
+    cut = plan_of(config, len(source), team)
     with runtime.session(config.train.seed), _curves(config, context, team) as tell:
-        source = InMemory(train)
         cpu_before = time.process_time()
         with keeping_batches(
             context.root, source, features, options=config.train, cut=cut, team=team
@@ -78,6 +79,7 @@ def work(
                 team=team,
                 earlier=earlier,
                 show=show,
+                watching=_profiler(config, context, team),
             )
         if team.is_chief:
             cpu_seconds = time.process_time() - cpu_before
@@ -147,11 +149,41 @@ def _announce(config: TrainStageConfig, rows: int, team: Team) -> None:
 
 
 def _splits(
-    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet
-) -> tuple[Examples, Examples]:
-    train, validation = encoded_splits(artifacts, features)
-    require_monitor(config.train.early_stopping.monitor, features.label, validation)
-    return weighted(train, config.train.class_weights, features.label), validation
+    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet, team: Team
+) -> tuple[Source, Examples]:
+    """The training split and the validation split, in memory or on disk."""
+    choice, label = config.train.class_weights, features.label
+    source: Source
+    if _streamed(config, artifacts, features, team):
+        stored = Stored(store(artifacts, features, "train", choice))
+        source, train = stored, stored.examples()
+        validation = Stored(store(artifacts, features, "validation")).examples()
+        require_classes(train, label)
+    else:
+        plain, validation = encoded_splits(artifacts, features)
+        source = InMemory(weighted(plain, choice, label))
+    require_monitor(config.train.early_stopping.monitor, label, validation)
+    return source, validation
+
+
+def _streamed(
+    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet, team: Team
+) -> bool:
+    """Whether rows are read from disk: where one worker has to, all do, for the order's sake."""
+    if config.train.input != "auto":
+        return config.train.input == "stream"
+    wish = too_large(artifacts, features, team.workers)
+    streamed = bool(team.gather(np.array([[wish]], np.int32)).any())
+    if streamed and team.is_chief:
+        say("the encoded rows are too large for memory: streaming them from disk")
+    return streamed
+
+
+def _profiler(config: TrainStageConfig, context: Context, team: Team) -> list[Profiler]:
+    if not config.train.profile or not team.is_chief:
+        return []
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model.name}"
+    return [Profiler(context.root / STATE / "tensorboard" / folder)]
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from pipeline.core.schema import build
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal, TrackingConfig
 from pipeline.train import STAGE
-from pipeline.train.cluster import Cluster, cluster_of
+from pipeline.train.cluster import cluster_of
 from pipeline.train.config import TrainStageConfig
 
 EXIT_INTERRUPTED = 130
@@ -110,9 +110,7 @@ def _work(job: Mapping[str, Any], voice: Voice) -> None:
     if cluster is None:
         team = mirrored(config.strategy.logical_devices)
     else:
-        with _joining(cluster, config.launcher.start_timeout_seconds):
-            team = Workers(cluster)
-            team.gather(_nothing())
+        team = Workers(cluster, config.launcher.start_timeout_seconds)
     voice.tell(state="joined")
     root = Path(job["root"])
     told = job["tracking"]
@@ -120,34 +118,6 @@ def _work(job: Mapping[str, Any], voice: Voice) -> None:
     context = Context(root=root, journal=Journal(Path(job["journal"])), tracking=tracking)
     work(config, Artifacts(root), context, team, voice.progress)
     voice.tell(state="done")
-
-
-def _nothing() -> Any:
-    import numpy as np
-
-    return np.zeros((1, 1), np.int32)
-
-
-@contextmanager
-def _joining(cluster: Cluster, timeout_seconds: float) -> Iterator[None]:
-    """Ends the process when the block takes too long: TensorFlow itself waits for ever."""
-    joined = threading.Event()
-
-    def watch() -> None:
-        if not joined.wait(timeout_seconds):
-            print(
-                f"worker {cluster.index}: not all of {', '.join(cluster.addresses)} have come in"
-                f" {timeout_seconds:g} s (launcher.start_timeout_seconds); leaving",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        joined.set()
 
 
 def _leave_with_launcher(grace_seconds: float) -> None:

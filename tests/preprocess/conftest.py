@@ -22,6 +22,8 @@ from pipeline.preprocess import STAGE
 from pipeline.preprocess.config import DriftConfig
 
 RULES: Mapping[str, Any] = {
+    "engine": "pandas",
+    "stream": {"above_rows": 5_000_000, "batch_rows": 250_000},
     "wrong_type": "error",
     "out_of_range": "missing",
     "duplicates": "drop",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.artifacts import Artifacts
+from pipeline.core.server_process import Running, running
 from pipeline.serve.models import Model
-from pipeline.serve.running import Running, running
 from tests.exported import exported_project
 from tests.serve.models import config_text, write_model
 

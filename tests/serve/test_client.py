@@ -18,11 +18,11 @@ import requests
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.errors import DataError, PipelineError, UsageError
 from pipeline.core.model import load_model, predict
+from pipeline.core.server_process import Running
 from pipeline.core.serving_config import publish_serving_config
 from pipeline.serve.client import predict_frame, predict_local, server_columns
 from pipeline.serve.command import predict_command
 from pipeline.serve.retry import Patience
-from pipeline.serve.running import Running
 from tests.core.feature_examples import everything, rows
 
 QUICK = Patience(timeout_seconds=20, retries=2, pause_seconds=0.01)

@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from pipeline.serve.running import Running
+from pipeline.core.server_process import Running
 from pipeline.serve.tensors import fill_content, fill_proto, to_array
 
 TIMEOUT = 30

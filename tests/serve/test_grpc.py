@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from pipeline.serve.running import Running
+from pipeline.core.server_process import Running
 
 Code = grpc.StatusCode
 

@@ -16,10 +16,10 @@ import pytest
 import requests
 
 from pipeline.core.errors import PipelineError, UsageError
+from pipeline.core.server_process import running
 from pipeline.serve.flags import parse_flags
 from pipeline.serve.models import Model
 from pipeline.serve.options import Options
-from pipeline.serve.running import running
 from pipeline.serve.server import Server
 from tests.serve.models import break_model, config_text, copy_model
 

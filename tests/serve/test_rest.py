@@ -7,7 +7,7 @@ import json
 import pytest
 import requests
 
-from pipeline.serve.running import Running
+from pipeline.core.server_process import Running
 
 MANY = {"number": 0.5, "word": "ü", "flag": True, "pair": [1, 2]}
 PREDICT = "/v1/models/half:predict"

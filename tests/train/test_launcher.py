@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -160,46 +159,3 @@ def test_a_worker_with_another_config_is_refused_by_name(tmp_path: Path) -> None
         assert "worker 1 has another config, other code or other data than the chief" in text
     assert [process.returncode for process in started] == [1, 1]
     assert not list(tmp_path.rglob("model.keras"))
-
-
-@pytest.mark.slow
-def test_a_peer_that_never_comes_is_not_waited_for(tmp_path: Path) -> None:
-    artifacts = processed(tmp_path, "binary")
-    sections = params("linear", strategy__name="multi_worker", launcher__start_timeout_seconds=25.0)
-    (artifacts.root / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
-    addresses = free_addresses(2)
-    config = Cluster(addresses, 1).as_tf_config()
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.train.worker"],
-        cwd=artifacts.root,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TF_CONFIG": config},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 1
-    assert f"worker 1: not all of {addresses[0]}, {addresses[1]} have come in 25 s" in done.stderr
-
-
-@pytest.mark.slow
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    artifacts = processed(tmp_path, "binary")
-    sections = params("linear", strategy__name="multi_worker")
-    (artifacts.root / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        mine = f"127.0.0.1:{taken.getsockname()[1]}"
-        config = Cluster((*free_addresses(1), mine), 1).as_tf_config()
-        done = subprocess.run(
-            [sys.executable, "-m", "pipeline.train.worker"],
-            cwd=artifacts.root,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TF_CONFIG": config},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-    assert done.returncode == 1
-    assert f"worker 1 cannot listen on port {mine.partition(':')[2]}" in done.stderr

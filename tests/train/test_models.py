@@ -15,9 +15,11 @@ import pytest
 from pipeline.core import runtime
 from pipeline.core.features import CategoricalFeature, CrossFeature, FeatureSet, NumericFeature
 from pipeline.train import models
-from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.examples import examples
 from pipeline.train.fitting import Fitted, fit
+from pipeline.train.input import InMemory
+from pipeline.train.strategy import ALONE
 from tests.train.worlds import LABELS, features, frame, read_yaml, settings
 
 
@@ -139,10 +141,11 @@ def learn_in(folder: Path, task: str, name: str, **changes: Any) -> Fitted:
         return fit(
             config,
             given,
-            train,
+            InMemory(train),
             validation,
             tell=lambda row: None,
-            checkpoint=Checkpoint(folder / "checkpoints" / "one"),
+            checkpoints=Checkpoints(folder, "one", config.train.checkpoint),
+            team=ALONE,
         )
 
 

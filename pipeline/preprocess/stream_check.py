@@ -1,0 +1,103 @@
+"""The schema check over batches: rules of rows at once, rules of whole columns at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import get_args
+
+import pandas as pd
+
+from pipeline.core.artifacts import Artifacts
+from pipeline.preprocess.check import Rule, Told, breaches, explained, told_of, touched_rows
+from pipeline.preprocess.clean import missing
+from pipeline.preprocess.config import ColumnConfig, IdConfig, PreprocessStageConfig
+from pipeline.preprocess.raw import Typed, typed_values
+
+_ORDER = get_args(Rule)
+
+
+class BatchCheck:
+    """Holds a table against its schema, one batch after the other.
+
+    Args:
+        artifacts: Where the raw table is, for rules that compare rows with each other.
+        config: Label, rules and how many rows to show.
+        columns: Declared columns.
+    """
+
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        config: PreprocessStageConfig,
+        columns: Mapping[str, ColumnConfig],
+    ) -> None:
+        self._artifacts = artifacts
+        self._config = config
+        self._columns = columns
+        self._of_rows = {name: _of_rows(how) for name, how in columns.items()}
+        self._told: dict[tuple[str, Rule, str], Told] = {}
+        self._order: list[str] = []
+        self._gone: Counter[str] = Counter()
+        self._rows = 0
+        self._touched = 0
+
+    def look(self, typed: Typed, offset: int) -> None:
+        """Checks a batch whose first row has the number `offset` in the table, from 0."""
+        rules = self._config.preprocess
+        self._order = [str(name) for name in typed.frame.columns]
+        self._rows += len(typed.frame)
+        for name in self._columns:
+            self._gone[name] += int(missing(typed.frame[name]).sum())
+        found = [one for one in breaches(typed, self._of_rows, rules) if one.rule != "no_value"]
+        self._touched += touched_rows(found)
+        for one in found:
+            new = told_of(one, typed, self._config.label.column, rules.shown_rows, offset)
+            key = (one.column, one.rule, one.said)
+            self._told[key] = _added(self._told.get(key), new, rules.shown_rows)
+
+    def refuse(self) -> None:
+        """Raises a DataError where a rule was broken in any batch."""
+        for name, how in self._columns.items():
+            for rule, told in self._whole(name, how):
+                self._told[name, rule, told.said] = told
+        if self._told:
+            ordered = sorted(
+                self._told, key=lambda key: (self._order.index(key[0]), _ORDER.index(key[1]))
+            )
+            raise explained([self._told[key] for key in ordered], self._touched, self._rows)
+
+    def _whole(self, name: str, how: ColumnConfig) -> Iterator[tuple[Rule, Told]]:
+        share = self._gone[name] / max(self._rows, 1)
+        shown = (f"{share:.1%} missing",)
+        if self._gone[name] == self._rows:
+            yield "no_value", Told(name, "has a value in some row", None, shown)
+        if share > how.max_missing_fraction:
+            said = f"misses at most {how.max_missing_fraction:.4g} of its values"
+            yield "too_many_missing", Told(name, said, None, shown)
+        if isinstance(how, IdConfig) and how.unique:
+            yield from self._repeated(name, how)
+
+    def _repeated(self, name: str, how: IdConfig) -> Iterator[tuple[Rule, Told]]:
+        raw = self._artifacts.raw_table.read([name])
+        typed = Typed(raw, pd.DataFrame({name: typed_values(raw[name], how)[0]}), {})
+        only = replace(how, max_missing_fraction=1.0)
+        for one in breaches(typed, {name: only}, self._config.preprocess):
+            if one.rule == "not_unique":
+                self._touched += len(one.rows)
+                limit = self._config.preprocess.shown_rows
+                yield one.rule, told_of(one, typed, self._config.label.column, limit)
+
+
+def _of_rows(how: ColumnConfig) -> ColumnConfig:
+    """The rules of `how` that look at each row by itself."""
+    loose = replace(how, max_missing_fraction=1.0)
+    return replace(loose, unique=False) if isinstance(loose, IdConfig) else loose
+
+
+def _added(old: Told | None, new: Told, limit: int) -> Told:
+    if old is None:
+        return new
+    rows = (old.rows or 0) + (new.rows or 0)
+    return replace(new, rows=rows, shown=(*old.shown, *new.shown)[:limit])

@@ -1,0 +1,203 @@
+"""The stream engine writes what the pandas engine writes, whatever the table and the batches."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.artifacts import read_json
+from pipeline.core.errors import DataError, PipelineError
+from pipeline.core.records import SPLITS
+from pipeline.preprocess.on_disk import TableOnDisk, Writer
+from tests.preprocess.conftest import RANDOM, Preprocess
+
+COLUMNS: dict[str, Any] = {
+    "x": {"kind": "numeric", "range": [-50, 50], "buckets": 4},
+    "count": {"kind": "numeric", "clip_quantiles": [0.1, 0.9], "scaling": "min_max"},
+    "word": {"kind": "categorical", "min_count": 2},
+    "code": {"kind": "categorical", "min_count": 1, "hash_buckets": 3},
+    "paid": {"kind": "boolean"},
+    "day": {"kind": "datetime", "format": "%d.%m.%Y", "parts": ["month"]},
+    "note": {"kind": "text", "min_count": 1},
+    "key": {"kind": "id"},
+}
+SPLITTING = (
+    RANDOM,
+    {**RANDOM, "stratify": True},
+    {"kind": "hash", "columns": ["key"], "validation_fraction": 0.3, "test_fraction": 0.3},
+    {"kind": "time", "column": "day", "validation_from": "2024-05-01", "test_from": "2024-08-01"},
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pd.DataFrame:
+    """Random rows with gaps, copies, impossible numbers, and whole numbers of any size."""
+    rows = draw(st.integers(40, 120))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    gaps = draw(st.floats(0, 0.3))
+
+    def holed(values: Any, nothing: Any = None) -> pd.Series[Any]:
+        return pd.Series(values).mask(random.random(rows) < gaps, nothing)
+
+    day = pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 366, rows), "D")
+    frame = pd.DataFrame(
+        {
+            "x": holed(random.choice([-0.0, 0.0, 1.5, 60.0, -7.25, np.inf], rows), np.nan),
+            "count": holed(random.integers(0, 9, rows)).astype("Int64"),
+            "word": holed(random.choice(["red", "grün", "", "rot "], rows)),
+            "code": holed(random.integers(2**53, 2**53 + 4, rows)).astype("Int64"),
+            "paid": holed(random.choice([True, False], rows), None),
+            "day": holed(pd.Series(day).dt.strftime("%d.%m.%Y")),
+            "note": holed(random.choice(["good, very good", "bad", "good 東"], rows)),
+            "key": random.integers(0, 30, rows),
+            "label": holed(random.choice(["yes", "no"], rows)),
+        }
+    )
+    copies = frame.sample(draw(st.integers(0, 20)), random_state=0)
+    return pd.concat([frame, copies], ignore_index=True)
+
+
+def written(preprocess: Preprocess) -> dict[str, Any]:
+    """All that the stage wrote, tables as frames and the rest as bytes."""
+    folders = (preprocess.artifacts.processed.path, preprocess.artifacts.profile.path)
+    return {
+        path.name: pd.read_parquet(path) if path.suffix == ".parquet" else path.read_bytes()
+        for folder in folders
+        for path in sorted(folder.iterdir())
+    }
+
+
+def outcome(root: Path, table: pd.DataFrame, **options: Any) -> dict[str, Any] | str:
+    preprocess = Preprocess(root)
+    try:
+        preprocess.run(table, COLUMNS, **options)
+    except PipelineError as error:
+        return str(error)
+    return written(preprocess)
+
+
+def assert_alike(one: dict[str, Any] | str, other: dict[str, Any] | str) -> None:
+    if isinstance(one, str) or isinstance(other, str):
+        assert one == other
+        return
+    assert list(one) == list(other)
+    for name, content in one.items():
+        if isinstance(content, pd.DataFrame):
+            pd.testing.assert_frame_equal(content, other[name], check_exact=True)
+        else:
+            assert content == other[name], name
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    table=tables(),
+    split=st.sampled_from(SPLITTING),
+    batch=st.sampled_from([1, 7, 50, 1000]),
+    duplicates=st.sampled_from(["drop", "keep"]),
+    out_of_range=st.sampled_from(["missing", "drop"]),
+)
+def test_both_engines_write_the_same(
+    table: pd.DataFrame, split: Any, batch: int, duplicates: str, out_of_range: str
+):
+    assume(batch > 1 or len(table) < 60)
+    rules = {"duplicates": duplicates, "out_of_range": out_of_range, "leakage": "warn"}
+    with tempfile.TemporaryDirectory() as name:
+        results = [
+            outcome(
+                Path(name) / engine,
+                table,
+                split=split,
+                engine=engine,
+                stream={"above_rows": 0, "batch_rows": batch},
+                **rules,
+            )
+            for engine in ("pandas", "stream")
+        ]
+        assert not (Path(name) / "stream/.pipeline/stream").exists(), "working copies are gone"
+    assert_alike(*results)
+
+
+def broken(rows: int = 60) -> pd.DataFrame:
+    """A table that breaks rules of rows, of columns and between rows."""
+    number = np.arange(rows)
+    return pd.DataFrame(
+        {
+            "key": [f"k{i % 55}" for i in number],
+            "size": np.where(number % 25 == 0, "wide", number.astype(str)),
+            "start": np.where(number == 31, "2024-02-02", "2024-01-01"),
+            "end": "2024-02-01",
+            "gap": np.where(number % 2, np.nan, 1.0),
+            "void": np.nan,
+            "label": np.where(number % 2, "yes", "no"),
+        }
+    )
+
+
+BROKEN_COLUMNS = {
+    "key": {"kind": "id", "unique": True},
+    "size": {"kind": "numeric"},
+    "start": {"kind": "datetime", "at_most": "end"},
+    "end": {"kind": "datetime"},
+    "gap": {"kind": "numeric", "max_missing_fraction": 0.2},
+    "void": {"kind": "numeric"},
+}
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_both_engines_refuse_with_the_same_words(preprocess: Preprocess, batch: int):
+    said = []
+    for engine in ("pandas", "stream"):
+        with pytest.raises(DataError) as error:
+            preprocess.run(
+                broken(),
+                BROKEN_COLUMNS,
+                engine=engine,
+                stream={"above_rows": 0, "batch_rows": batch},
+            )
+        said.append(str(error.value).splitlines())
+    assert "'key' stands in one row only: not so in 10 rows (row 1: 'k0'" in said[0][1]
+    # Rows that break several rules count once in one table, and once in each batch.
+    assert said[1][1:] == said[0][1:]
+    assert not (preprocess.root / "data/processed").exists()
+
+
+def test_the_engine_follows_the_size(preprocess: Preprocess, capsys: pytest.CaptureFixture[str]):
+    table = broken(300).drop(columns=["void", "gap"]).assign(size=np.arange(300.0) % 7)
+    columns = {"size": {"kind": "numeric"}, "key": {"kind": "id"}}
+    for above, says in ((300, False), (299, True)):
+        preprocess.run(
+            table, columns, engine="auto", stream={"above_rows": above, "batch_rows": 100}
+        )
+        assert ("300 rows are prepared in parts" in capsys.readouterr().out) is says
+    assert read_json(preprocess.artifacts.features.path)["rows"]["train"] > 0
+    assert not (preprocess.root / ".pipeline/stream").exists()
+
+
+def test_a_table_on_disk_gives_columns_and_rows(tmp_path: Path):
+    frame = pd.DataFrame({"a": np.arange(10.0), "b": [f"w{i}" for i in range(10)]})
+    with Writer(tmp_path / "t.parquet") as writer:
+        for start in range(0, 10, 4):
+            writer.write(frame[start : start + 4])
+    table = TableOnDisk(tmp_path / "t.parquet")
+    assert len(table) == 10
+    pd.testing.assert_series_equal(table["b"], frame["b"])
+    for rows in ([], [0, 3, 4, 9], list(range(10))):
+        expected = frame.take(rows).reset_index(drop=True)
+        pd.testing.assert_frame_equal(table.take(rows), expected)
+
+
+def test_what_a_killed_run_left_is_removed(preprocess: Preprocess):
+    leftover = preprocess.root / ".pipeline/stream/old.parquet"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half a file")
+    table = broken(300).assign(size=np.arange(300.0) % 7)
+    preprocess.run(table, {"size": {"kind": "numeric"}}, engine="stream")
+    assert not leftover.exists()
+    assert all((preprocess.artifacts.processed.path / f"{n}.parquet").exists() for n in SPLITS)
