@@ -16,11 +16,13 @@ from pipeline.compose.request import require_option
 from pipeline.core.errors import ConfigError
 from pipeline.core.schema import flatten
 from pipeline.runner.stages import CONFIGURED
-from pipeline.train import STAGE as TRAIN
 from pipeline.tune.space import Dimension, override
 
-SECTIONS = frozenset(TRAIN.params.values())
-"""What a trial may change: the sections that `train` reads; all before it is prepared already."""
+SECTIONS = frozenset({"model", "train"})
+"""What a trial may change: the data is prepared already, and workers do not change the answer."""
+
+_DECISIVE = (*sorted(SECTIONS), "strategy")
+"""Sections that decide a trial's value; the strategy's scale the learning rate."""
 
 _MOST_COMBINATIONS = 200
 
@@ -74,7 +76,7 @@ class TrialConfigs:
         if not self.space:
             raise ConfigError(
                 "tune.space is empty: there is nothing to search",
-                expected="keys of train, model or strategy with what is tried",
+                expected="keys of train or model with what is tried",
                 remedy="'+tune.space.train.optimizer.learning_rate={log: [1e-4, 1e-1]}'",
             )
         self._check_groups()
@@ -99,7 +101,7 @@ class TrialConfigs:
         for chosen in self._combinations():
             label = "".join(f"{group}={option}: " for group, option in chosen.items())
             params = self._shared(chosen)
-            told = flatten({section: params[section] for section in sorted(SECTIONS)})
+            told = flatten({section: params[section] for section in _DECISIVE})
             shared |= {f"{label}{key}": value for key, value in told.items() if key not in searched}
         return shared
 
@@ -134,8 +136,7 @@ class TrialConfigs:
                 raise ConfigError(
                     f"tune.space searches the group '{one.key}' by {one.kind}",
                     expected="{choice: [...]} of one of " + ", ".join(sorted(SECTIONS)),
-                    remedy="the prepared data is used by all trials, and nothing after training"
-                    " runs",
+                    remedy="a trial is one training in one process, on data prepared once",
                 )
             for option in one.values:
                 require_option(one.key, option, groups, f"tune.space.{one.key}")
@@ -149,8 +150,7 @@ class TrialConfigs:
                 raise ConfigError(
                     f"tune.space searches '{one.key}', which a trial does not read",
                     expected="a key of " + ", ".join(sorted(SECTIONS)),
-                    remedy="the prepared data is used by all trials, and nothing after training"
-                    " runs",
+                    remedy="a trial is one training in one process, on data prepared once",
                 )
             near = nearest_keys(one.key, filter(_searchable, known))
             raise ConfigError(

@@ -151,13 +151,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_stage_that_runs_at_a_flush_and_is_killed_later(root):
     program = """
-import sys
+import signal, sys
 from pathlib import Path
 from pipeline.core.tracking import journal_for, open_run
 root = Path(sys.argv[1])
 journal_for(root, open_run(root, {}), "train").start()
 print("started", flush=True)
-sys.stdin.read()
+signal.pause()
 """
     process = start_python(program, root)
     try:

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.core.tracking import RUN_VARIABLE, finish_run, journal_for, open_run
+from pipeline.core.tracking import (
+    RUN_VARIABLE,
+    finish_run,
+    journal_for,
+    new_key,
+    open_run,
+    open_search,
+)
 from pipeline.core.tracking_facts import DvcLock, git_facts, params_hash
 from pipeline.core.tracking_run import derived_status, forget_told_runs, read_run, run_keys
 
@@ -29,6 +36,15 @@ print(run.key, flush=True)
 if sys.argv[4] == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
 journal.finish(sys.argv[4])
+"""
+
+
+SEARCH = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.core.tracking import open_search
+open_search(Path(sys.argv[1]), {"train": {"epochs": 3}}, name="tune x", key=sys.argv[2])
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -219,3 +235,22 @@ def test_dvc_lock_tells_who_made_what(tmp_path):
         "dvc.out.data/raw": "r0.dir",
         "dvc.out.models/trained": "m0.dir",
     }
+
+
+def test_a_search_is_taken_up_by_its_key_and_joined_by_name_only(tmp_path, monkeypatch):
+    key = new_key()
+    run = subprocess.run(
+        [sys.executable, "-c", SEARCH, str(tmp_path), key], cwd=REPOSITORY, check=False
+    )
+    assert run.returncode == -signal.SIGKILL
+    assert derived_status(tmp_path, read_run(tmp_path, key)) == "KILLED"
+    # The same config, and the last run was killed: a stage would go on with any other run.
+    assert stage(tmp_path) != key
+    monkeypatch.setenv(RUN_VARIABLE, key)
+    assert stage(tmp_path, name="preprocess") == key
+    monkeypatch.delenv(RUN_VARIABLE)
+    again = open_search(tmp_path, PARAMS, name="tune x", key=key)
+    assert (again.key, again.status, again.search) == (key, "RUNNING", "tune x")
+    assert again.started_ms == read_run(tmp_path, key).started_ms
+    finish_run(tmp_path, again, succeeded=True)
+    assert derived_status(tmp_path, read_run(tmp_path, key)) == "FINISHED"

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ SHARED = (
 SEARCH = (
     *SHARED,
     "tune.name=first",
-    "tune.jobs=2",
     "tune.budget.trials=5",
     "tune.sampler.name=random",
     "tune.space.train.optimizer.weight_decay=null",
@@ -45,28 +45,65 @@ SEARCH = (
 )
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A project in which a search was killed and taken up again.
+
+    Attributes:
+        project: With five trials that count, and one that was cut off.
+        cut_off: Its number.
+        told: What the second `pipeline tune` printed.
+    """
+
+    project: Project
+    cut_off: int
+    told: str
+
+    @property
+    def root(self) -> Path:
+        return self.project.root
+
+
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A search of five trials, two at once."""
-    made = make_project(tmp_path_factory.mktemp("tune") / "project")
-    done = made.run("pipeline", "tune", *SEARCH)
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    """One job, killed with `kill -9` in the middle of a trial; then two jobs to the end."""
+    project = make_project(tmp_path_factory.mktemp("tune") / "project")
+    process = subprocess.Popen(
+        project.command("pipeline", "tune", *SEARCH, "tune.jobs=1"),
+        cwd=project.root,
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    cut_off = wait_for_a_running_trial(process, project.root / ".pipeline/tune/first/study.db")
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert workers
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+    done = project.run("pipeline", "tune", *SEARCH, "tune.jobs=2")
     assert done.returncode == 0, done.stdout + done.stderr
-    return made
+    return Searched(project, cut_off, done.stdout)
 
 
-def trials(project: Project, name: str = "first") -> list[dict[str, str]]:
-    path = project.root / ".pipeline" / "tune" / name / "trials.csv"
+def trials(searched: Searched) -> list[dict[str, str]]:
+    """Every trial, the one that was cut off too."""
+    path = searched.root / ".pipeline" / "tune" / "first" / "trials.csv"
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def test_trials_of_each_kind_are_told(searched: Project) -> None:
-    told = trials(searched)
+def counted(searched: Searched) -> list[dict[str, str]]:
+    return [row for row in trials(searched) if row["trial"] != str(searched.cut_off)]
+
+
+def test_trials_of_each_kind_are_told(searched: Searched) -> None:
+    told = counted(searched)
     assert len(told) == 5
     good = [row for row in told if row["train.optimizer.learning_rate"] == "0.01"]
     assert {row["state"] for row in good} == {"complete"}
     bad = [row for row in told if row["train.optimizer.learning_rate"] == "1e+30"]
-    assert bad
     assert {row["state"] for row in bad} == {"fail"}
     assert all("became" in row["reason"] for row in bad)
     assert {json.loads(row["model"]) for row in told} == {"linear", "mlp"}
@@ -74,7 +111,18 @@ def test_trials_of_each_kind_are_told(searched: Project) -> None:
         assert (row["model.layers"] != "") == (row["model"] == '"mlp"')
 
 
-def test_the_report_stands_alone(searched: Project) -> None:
+def test_a_trial_that_was_cut_off_is_put_again(searched: Searched) -> None:
+    assert f"trial {searched.cut_off} was cut off and is put again" in searched.told
+    lost = trials(searched)[searched.cut_off]
+    (again,) = [row for row in trials(searched) if row["repeats"] == lost["trial"]]
+    assert lost["state"] == "fail"
+    assert lost["reason"] == ""
+    assert again["state"] in {"complete", "fail"}
+    for key in ("model", "model.layers", "train.optimizer.learning_rate"):
+        assert again[key] == lost[key]
+
+
+def test_the_report_stands_alone(searched: Searched) -> None:
     page = (searched.root / ".pipeline/tune/first/report.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 3
     assert "<script" not in page
@@ -82,7 +130,7 @@ def test_the_report_stands_alone(searched: Project) -> None:
     assert "val_loss by trial" in page
 
 
-def test_trials_are_children_of_one_mlflow_run(searched: Project) -> None:
+def test_trials_are_children_of_one_mlflow_run(searched: Searched) -> None:
     told = runs(searched.root, "penguins")
     (parent,) = [run for run in told if run.info.run_name.startswith("tune first")]
     assert parent.info.status == "FINISHED"
@@ -92,7 +140,8 @@ def test_trials_are_children_of_one_mlflow_run(searched: Project) -> None:
         if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
     }
     assert {"preprocess", "tune"} <= children.keys()
-    for row in trials(searched):
+    assert children[f"trial-{searched.cut_off:04d}"].info.status == "KILLED"
+    for row in counted(searched):
         child = children[f"trial-{int(row['trial']):04d}"]
         assert child.data.params["model"] == json.loads(row["model"])
         if row["state"] == "complete":
@@ -106,29 +155,29 @@ def test_trials_are_children_of_one_mlflow_run(searched: Project) -> None:
     assert not [name for name in parent.data.metrics if name.startswith("trial")]
 
 
-def test_a_second_search_prepares_nothing_again_and_knows_its_trials(searched: Project) -> None:
+def test_a_second_search_prepares_nothing_again_and_knows_its_trials(searched: Searched) -> None:
     table = searched.root / "data/processed/train.parquet"
     before = table.stat().st_mtime_ns
-    again = searched.run("pipeline", "tune", *SEARCH)
+    again = searched.project.run("pipeline", "tune", *SEARCH)
     assert again.returncode == 0, again.stderr
     assert "has had its 5 trials" in again.stdout
     assert table.stat().st_mtime_ns == before
-    assert len(trials(searched)) == 5
+    assert len(trials(searched)) == 6
 
 
-def test_the_winner_is_an_experiment_that_trains_to_the_same_value(searched: Project) -> None:
+def test_the_winner_is_an_experiment_that_trains_to_the_same_value(searched: Searched) -> None:
     path = searched.root / "configs/experiment/first.yaml"
     text = path.read_text(encoding="utf-8")
     best = min(
         (row for row in trials(searched) if row["value"]), key=lambda row: float(row["value"])
     )
-    assert f"study first, trial {best['trial']} of 5" in text
+    assert f"study first, trial {best['trial']} of 6" in text
     found = yaml.safe_load(text)
     assert {"override /data": "penguins"} in found["defaults"]
     assert {"override /model": json.loads(best["model"])} in found["defaults"]
     assert found["train"]["optimizer"]["learning_rate"] == 0.01
     record_overrides(searched.root, ["+experiment=first"])
-    done = searched.run("dvc", "repro", "train")
+    done = searched.project.run("dvc", "repro", "train")
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((searched.root / "models/trained/training.json").read_text())
     assert record["model"] == json.loads(best["model"])
@@ -148,9 +197,9 @@ def test_the_winner_is_an_experiment_that_trains_to_the_same_value(searched: Pro
         ("+tune.space.model.dropout={uniform: [0.5, 1.5]}", ["model.dropout", "tune.space holds"]),
         (
             "+tune.space.preprocess.duplicates={choice: [a]}",
-            ["preprocess", "model, strategy, train"],
+            ["preprocess", "model, train"],
         ),
-        ("+tune.space.data={choice: [penguins]}", ["'data'", "model, strategy, train"]),
+        ("+tune.space.data={choice: [penguins]}", ["'data'", "model, train"]),
         ("tune.budget.trials=null", ["neither trials nor minutes"]),
         ("tune.metric=val_acc", ["tune.metric", "val_accuracy"]),
         ("tune.jbos=2", ["tune.jobs"]),
@@ -166,48 +215,6 @@ def test_mistakes_are_refused_before_anything_runs(
         assert word in str(refused.value)
     assert not (project.root / "params.yaml").exists()
     assert not (project.root / ".pipeline" / "tune").exists()
-
-
-def test_a_killed_search_goes_on_where_it_was(searched: Project) -> None:
-    wanted = (
-        *SHARED,
-        "tune.name=second",
-        "tune.budget.trials=3",
-        "model=mlp",
-        "train.early_stopping.patience=null",
-    )
-    process = subprocess.Popen(
-        searched.command("pipeline", "tune", *wanted),
-        cwd=searched.root,
-        env=searched.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    database = searched.root / ".pipeline/tune/second/study.db"
-    cut_off = wait_for_a_running_trial(process, database)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert workers
-    gone, alive = psutil.wait_procs(workers, timeout=60)
-    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == [], gone
-    done = searched.run("pipeline", "tune", *wanted)
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = trials(searched, "second")
-    assert f"trial {cut_off} was cut off and is put again" in done.stdout
-    (again,) = [row for row in told if row["repeats"] == str(cut_off)]
-    lost = told[cut_off]
-    assert lost["state"] == "fail"
-    assert again["state"] == "complete"
-    assert again["train.optimizer.learning_rate"] == lost["train.optimizer.learning_rate"]
-    counted = [row for row in told if row["trial"] != str(cut_off)]
-    assert len(counted) == 3
-    # One job has all cores, as the stage: the same weights, so the very same value.
-    record_overrides(searched.root, ["+experiment=second"])
-    trained = searched.run("dvc", "repro", "train")
-    assert trained.returncode == 0, trained.stdout + trained.stderr
-    record = json.loads((searched.root / "models/trained/training.json").read_text())
-    assert record["validation_loss"] == min(float(row["value"]) for row in counted if row["value"])
 
 
 def wait_for_a_running_trial(process: subprocess.Popen[Any], database: Path) -> int:
