@@ -262,7 +262,7 @@ def trainer_of(
     options = config.train
     with _dtype_policy(options.precision):  # where Keras looks whether to scale the loss
         trainer = Trainer(core.input, core.output)
-    rate, schedule = scaled_rate(config)
+    rate, schedule = scaled_rate(config, cut.batch_rows)
     trainer.compile(
         optimizer=optimization.optimizer(
             replace(

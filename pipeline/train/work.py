@@ -124,7 +124,7 @@ def require_equal(team: Team, key: str) -> None:
 def _announce(config: TrainStageConfig, rows: int, team: Team) -> None:
     """Says what follows from strategy and batch size."""
     cut = plan_of(config, rows, team)
-    rate, schedule = scaled_rate(config)
+    rate, schedule = scaled_rate(config, cut.batch_rows)
     parts = config.train.gradient_accumulation
     share = cut.batch_rows // team.replicas
     say(

@@ -156,11 +156,7 @@ def test_a_batch_is_cut_to_a_small_split_in_whole_shares() -> None:
 
 @pytest.mark.parametrize(("rule", "factor"), [("none", 1.0), ("linear", 4.0), ("sqrt", 2.0)])
 def test_the_rate_follows_the_batch(rule: str, factor: float) -> None:
-    config = settings(
-        strategy__learning_rate_scaling=rule,
-        train__global_batch_size=4096,
-        train__schedule__warmup_fraction=0.0,
-    )
-    rate, schedule = scaled_rate(config)
+    config = settings(strategy__learning_rate_scaling=rule, train__schedule__warmup_fraction=0.0)
+    rate, schedule = scaled_rate(config, 4 * config.strategy.base_batch_size)
     assert rate == pytest.approx(factor * config.train.optimizer.learning_rate)
     assert schedule.warmup_fraction == (0.0 if rule == "none" else LEAST_WARMUP_FRACTION)
