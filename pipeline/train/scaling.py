@@ -14,9 +14,9 @@ LEAST_WARMUP_FRACTION = 0.05
 def scaled_rate(config: TrainStageConfig, batch_rows: int) -> tuple[float, ScheduleConfig]:
     """The highest learning rate, and its schedule.
 
-    With `k` the rows of a batch, as it is taken, divided by `strategy.base_batch_size`, the rate is multiplied by
-    `k` (linear) or its root (sqrt). A rate that is raised so begins with a warm-up (P. Goyal et
-    al., Accurate, Large Minibatch SGD, arXiv:1706.02677).
+    With `k` the rows of a batch, as it is taken, divided by `strategy.base_batch_size`, the rate is
+    multiplied by `k` (linear) or its root (sqrt). A rate that is raised so begins with a warm-up
+    (P. Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677).
     """
     rate, schedule = config.train.optimizer.learning_rate, config.train.schedule
     k = batch_rows / config.strategy.base_batch_size
