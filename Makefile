@@ -46,6 +46,7 @@ bench: $(INSTALLED)  ## the benchmarks behind docs/benchmarks.md
 	$(BIN)/python benchmarks/pipeline_run.py
 	$(BIN)/python benchmarks/preprocess.py
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/train_scale.py
 
 clean:  ## remove the environment and everything that is local to this machine
 	rm -rf .venv .pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis

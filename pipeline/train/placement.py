@@ -72,7 +72,7 @@ def _automatic(launcher: LauncherConfig, environment: Mapping[str, str], gpus: i
     several = f", so not {launcher.workers} of them" if launcher.workers > 1 else ""
     return Placement(
         "one_device",
-        "no GPU and no scheduler; workers that share one CPU are slower than one process that"
+        "no GPU and no scheduler; workers that share one CPU gain little over one process that"
         f" uses all of it{several}",
     )
 
