@@ -193,7 +193,7 @@ def main() -> None:
     head = ["side", "examples/s", "of plain", "of one worker", "CPU ms a step and worker"]
     print(*table(head, lines), sep="\n")
     if options.write:
-        write_section("train-scale", "python benchmarks/train_scale.py", table(head, lines))
+        write_section("train_scale", "python benchmarks/train_scale.py", table(head, lines))
 
 
 if __name__ == "__main__":

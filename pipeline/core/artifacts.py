@@ -31,6 +31,7 @@ from pipeline.core.schema import build, dump
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.parquet as pq
 
     from pipeline.core.features import FeatureSet
 
@@ -100,11 +101,28 @@ class Table:
         try:
             return pd.read_parquet(self.path, columns=list(columns) if columns else None)
         except (OSError, ValueError) as error:
-            raise PipelineError(
-                f"{self.path} cannot be read: {error}",
-                expected="a Parquet file",
-                remedy="remove it and run `pipeline run`",
-            ) from error
+            raise self._unreadable(error) from error
+
+    def parts(self) -> pq.ParquetFile:
+        """The open file, for a table that is read in parts.
+
+        Raises:
+            PipelineError: It is missing or damaged.
+        """
+        import pyarrow.parquet as pq
+
+        require(self.path)
+        try:
+            return pq.ParquetFile(self.path)
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> PipelineError:
+        return PipelineError(
+            f"{self.path} cannot be read: {error}",
+            expected="a Parquet file",
+            remedy="remove it and run `pipeline run`",
+        )
 
     def write(self, frame: pd.DataFrame) -> None:
         """Publishes `frame` without its index; the same frame gives the same bytes."""

@@ -6,9 +6,9 @@ its name and its standard streams to the warm one and waits for the exit code. W
 process (plain `dvc repro`) the same command runs the stage itself.
 
 Protocol, over a Unix socket: the stage process sends its stdout and stderr as file descriptors
-with a JSON line {"stage": NAME, "env": {...}}; later, on Ctrl-C, the line "interrupt"; the host
-answers one JSON line {"exit_code": N}. Either side that dies takes the other's stage with it:
-the host ends itself when its client vanishes, the client fails when the host does.
+with a JSON line {"stage": NAME, "env": {...}}; later, on Ctrl-C or SIGTERM, the line "interrupt";
+the host answers one JSON line {"exit_code": N}. Either side that dies takes the other's stage with
+it: the host ends itself when its client vanishes, the client fails when the host does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -115,6 +116,8 @@ def _send_request(connection: socket.socket, name: str) -> None:
 
 
 def _await_answer(connection: socket.socket) -> bytes:
+    """Waits for the end of the stage; Ctrl-C and SIGTERM are passed on, so that it can save."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     while True:
         try:
             return connection.recv(1024)

@@ -71,7 +71,7 @@ class Checkpoints:
         """The last state that is whole; None where there is none."""
         for path in self.paths():
             try:
-                with np.load(path, allow_pickle=False) as saved:
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                     arrays: dict[str, Any] = dict(saved)  # zip checks each array's CRC-32
                     arrays["told"] = json.loads(str(arrays["told"]))
             except _DAMAGED as error:

@@ -69,8 +69,8 @@ def _job_file(config: TrainStageConfig, artifacts: Artifacts, context: Context) 
     job = {
         "root": str(artifacts.root),
         "sections": config.sections(),
-        "tracking": dump(context.tracking) if context.tracking else None,
         "journal": str(context.journal.path),
+        "tracking": dump(context.tracking) if context.tracking else None,
         "grace_seconds": config.launcher.grace_seconds,
     }
     with tempfile.TemporaryDirectory(prefix="pipeline-train-") as folder:

@@ -72,8 +72,8 @@ def _automatic(launcher: LauncherConfig, environment: Mapping[str, str], gpus: i
     several = f", so not {launcher.workers} of them" if launcher.workers > 1 else ""
     return Placement(
         "one_device",
-        "no GPU and no scheduler; workers that share one CPU are slower than one process that"
-        f" uses all of it{several}",
+        "no GPU and no scheduler; workers that share one CPU take longer to start than they save"
+        f" in all but long trainings{several}",
     )
 
 

@@ -41,15 +41,12 @@ POOL_BLOCKS = 128
 LARGEST_SHARE = 0.25
 """Of the machine's free memory, that encoded splits may take before they are streamed."""
 _FOLDER = f"{STATE}/input"
+_NEEDED: tuple[Split, ...] = ("train", "validation")
 
 
 def too_large(artifacts: Artifacts, features: FeatureSet, workers: int) -> bool:
     """Whether the splits, encoded by every worker, would take more than their share of memory."""
-    import pyarrow.parquet as pq
-
-    rows = sum(
-        pq.read_metadata(artifacts.split(split).path).num_rows for split in ("train", "validation")
-    )
+    rows = sum(artifacts.split(split).parts().metadata.num_rows for split in _NEEDED)
     needed: int = rows * _layout(features).itemsize * workers
     return needed > LARGEST_SHARE * _free_bytes()
 
@@ -167,9 +164,7 @@ def _layout(features: FeatureSet, *, weighted: bool = False) -> np.dtype[Any]:
 def _write(
     aside: Path, artifacts: Artifacts, features: FeatureSet, split: Split, choice: Any
 ) -> None:
-    import pyarrow.parquet as pq
-
-    source = pq.ParquetFile(artifacts.split(split).path)
+    source = artifacts.split(split).parts()
     rows, weighted = source.metadata.num_rows, choice != "none"
     if not rows:
         examples(artifacts.split(split).read(), features, split)  # says what is wrong

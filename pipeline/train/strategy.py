@@ -102,6 +102,8 @@ class Workers(Team):
         PipelineError: One has not come, or another program listens on this worker's port.
     """
 
+    clips = True
+
     def __init__(self, cluster: Cluster, timeout_seconds: float = 120.0) -> None:
         roll_call(cluster, timeout_seconds)
         self.replicas = self.workers = len(cluster.addresses)
@@ -123,10 +125,15 @@ class Workers(Team):
     ) -> tuple[Gradients, tf.Tensor]:
         """One collective operation for all dense tensors, since each one costs milliseconds.
 
-        Slices of embeddings are put behind each other, not added up: Keras's optimisers take each
-        slice's square by itself, and would give another answer than in one process.
+        Where nothing is clipped, slices of embeddings are put behind each other, not added up:
+        Keras's optimisers then take each slice's square by itself, and would give another answer
+        than in one process.
         """
-        del clip_norm
+        if clip_norm is not None:
+            square = _square_of_slices(gradients)
+            *dense, extended = self._added([*_dense(gradients), tf.concat([numbers, [square]], 0)])
+            factor = _factor(gradients, dense, extended[-1], clip_norm)
+            return [gradient * factor for gradient in dense], extended[:-1]
         dense = [gradient for gradient in gradients if not isinstance(gradient, tf.IndexedSlices)]
         slices = [gradient for gradient in gradients if isinstance(gradient, tf.IndexedSlices)]
         *added, numbers = self._added([*dense, numbers])
@@ -220,19 +227,38 @@ class Mirrored(Team):
         sums = tf.distribute.ReduceOp.SUM
         if clip_norm is None:
             return gradients, total(sums, numbers)
-        dense = [g for g in gradients if not isinstance(g, tf.IndexedSlices)]
-        slices = [g.values for g in gradients if isinstance(g, tf.IndexedSlices)]
-        mine = tf.add_n([tf.zeros([]), *(tf.reduce_sum(tf.square(each)) for each in slices)])
-        *dense, mine, numbers = total(sums, [*dense, mine, numbers])
-        square = tf.add_n([mine, *(tf.reduce_sum(tf.square(each)) for each in dense)])
-        factor = clip_norm / tf.maximum(tf.sqrt(square), clip_norm)
-        return [_times(gradient, factor) for gradient in gradients], numbers
+        mine = _dense(gradients)
+        *added, square, numbers = total(sums, [*mine, _square_of_slices(gradients), numbers])
+        factor = _factor(gradients, added, square, clip_norm)
+        return [gradient * factor for gradient in mine], numbers
 
 
-def _times(gradient: Gradient, factor: tf.Tensor) -> Gradient:
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
-    return gradient * factor
+def _dense(gradients: Gradients) -> Gradients:
+    return [
+        tf.ensure_shape(tf.convert_to_tensor(gradient), tf.get_static_value(gradient.dense_shape))
+        if isinstance(gradient, tf.IndexedSlices)
+        else gradient
+        for gradient in gradients
+    ]
+
+
+def _square_of_slices(gradients: Gradients) -> tf.Tensor:
+    """Sum of squares over all slices, each by itself, as Keras takes the norm of embeddings."""
+    slices = [gradient.values for gradient in gradients if isinstance(gradient, tf.IndexedSlices)]
+    return tf.add_n([tf.zeros([]), *(tf.reduce_sum(tf.square(each)) for each in slices)])
+
+
+def _factor(
+    gradients: Gradients, added: Gradients, square_of_slices: tf.Tensor, clip_norm: tf.Tensor
+) -> tf.Tensor:
+    """What shortens the gradient to `clip_norm`; 1 where it is no longer than that."""
+    squares = [
+        tf.reduce_sum(tf.square(total))
+        for gradient, total in zip(gradients, added, strict=True)
+        if not isinstance(gradient, tf.IndexedSlices)
+    ]
+    norm = tf.sqrt(tf.add_n([square_of_slices, *squares]))
+    return clip_norm / tf.maximum(norm, clip_norm)
 
 
 def mirrored(logical_devices: int | None) -> Team:

@@ -95,6 +95,10 @@ class Trainer(keras.Model):  # type: ignore[misc]
             both are the same on all replicas.
         """
         gradients, loss = self.team.differentiate(self._gradients, data)
+        gradients = [
+            _with_shape(gradient, tuple(variable.shape))
+            for gradient, variable in zip(gradients, self.trainable_variables, strict=True)
+        ]
         numbers = tf.stack([loss, tf.identity(self.wishes_to_stop)])
         limit = self.optimizer.scale_loss(self.clip_norm) if self.clip_norm else None
         gradients, numbers = self.team.exchange(gradients, numbers, limit)
@@ -151,3 +155,10 @@ def _mean(stacked: Any) -> Gradient:
     values, indices, shapes = stacked
     flat = tf.reshape(values / values.shape[0], [-1, *values.shape[2:]])
     return tf.IndexedSlices(flat, tf.reshape(indices, [-1]), shapes[0])
+
+
+def _with_shape(gradient: Gradient, shape: tuple[int, ...]) -> Gradient:
+    """Slices that know how large the whole is when the graph is made."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values, gradient.indices, tf.constant(shape, tf.int32))
+    return gradient

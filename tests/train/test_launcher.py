@@ -159,3 +159,43 @@ def test_a_worker_with_another_config_is_refused_by_name(tmp_path: Path) -> None
         assert "worker 1 has another config, other code or other data than the chief" in text
     assert [process.returncode for process in started] == [1, 1]
     assert not list(tmp_path.rglob("model.keras"))
+
+
+@pytest.mark.slow
+def test_a_job_that_a_scheduler_has_started_is_written_by_its_chief_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chief is the stage; the other worker is the program a scheduler starts."""
+    artifacts = processed(tmp_path / "world", "binary")
+    addresses = free_addresses(2)
+    changes = {"strategy__name": "multi_worker", "launcher__name": "external"}
+    sections = params("linear", **changes)
+    (artifacts.root / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
+    chief, other = (Cluster(addresses, index) for index in range(2))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "TF_CONFIG": other.as_tf_config(),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train.worker"],
+        cwd=artifacts.root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as peer:
+        try:
+            monkeypatch.setenv("TF_CONFIG", chief.as_tf_config())
+            train(artifacts, "linear", **changes)
+            out, err = peer.communicate(timeout=60)
+        finally:
+            peer.kill()
+    assert peer.returncode == 0, err
+    assert "trained" not in out
+    alone = processed(tmp_path / "alone", "binary")
+    monkeypatch.delenv("TF_CONFIG")
+    train(alone, "linear")
+    np.testing.assert_allclose(weights(artifacts), weights(alone), atol=1e-5)
+    lines = (artifacts.root / STATE / "runs" / "one" / "train.jsonl").read_text(encoding="utf-8")
+    assert lines.count('"val_auc"') == 3

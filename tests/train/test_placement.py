@@ -86,7 +86,7 @@ def placed(environment: dict[str, str] | None = None, gpus: int = 0, **changes: 
 @pytest.mark.parametrize(
     ("environment", "gpus", "strategy", "why"),
     [
-        ({}, 0, "one_device", "slower than one process"),
+        ({}, 0, "one_device", "take longer to start than they save"),
         ({}, 1, "one_device", "one GPU"),
         ({}, 4, "mirrored", "4 GPUs"),
         (tf_config(0), 4, "multi_worker", "named 2 workers"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.model import core_of, load_model
@@ -28,10 +29,14 @@ CASES: dict[str, tuple[str, str, dict[str, Any], float]] = {
         {"train__class_weights": "balanced", "train__optimizer__clip_norm": 0.05},
         1e-5,
     ),
-    "batch normalisation, a batch in parts": (
+    "batch normalisation, nothing clipped": (
         "multiclass",
         "mlp",
-        {"model__batch_normalization": True, "train__label_smoothing": 0.1},
+        {
+            "model__batch_normalization": True,
+            "train__label_smoothing": 0.1,
+            "train__optimizer__clip_norm": None,
+        },
         1e-4,
     ),
     "accumulated, stopped early": (
@@ -104,3 +109,28 @@ def test_both_processes_hold_the_same_weights_and_stop_together(
     assert chief == other
     if "stopped early" in name:
         assert 1 < chief["epochs"] < 8
+
+
+@pytest.mark.slow
+def test_mirrored_devices_give_the_answer_of_one(tmp_path: Path) -> None:
+    changes = {**PLAIN, "train__optimizer__clip_norm": 0.05}
+    one, two = (processed(tmp_path / name, "binary") for name in ("one", "two"))
+    train(one, "wide_deep", **changes)
+    train(two, "wide_deep", strategy__name="mirrored", strategy__logical_devices=2, **changes)
+    np.testing.assert_allclose(losses(two), losses(one), atol=1e-5)
+    np.testing.assert_allclose(weights(two), weights(one), atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_gpus_give_the_answer_of_a_cpu(tmp_path: Path, precision: str) -> None:
+    """Every GPU there is, against two logical devices of the CPU."""
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if not gpus:
+        pytest.skip("TensorFlow sees no GPU")
+    changes = {**PLAIN, "train__precision": precision, "train__jit_compile": True}
+    cpu, gpu = (processed(tmp_path / name, "binary") for name in ("cpu", "gpu"))
+    train(cpu, "wide_deep", strategy__name="mirrored", strategy__logical_devices=2, **changes)
+    train(gpu, "wide_deep", strategy__name="mirrored" if gpus > 1 else "one_device", **changes)
+    tolerance = 1e-3 if precision == "float32" else 1e-1
+    np.testing.assert_allclose(losses(gpu), losses(cpu), atol=tolerance)
