@@ -81,6 +81,9 @@ def profile(*findings):
         findings=findings,
         cleaning=(),
         columns=(),
+        relations=(),
+        missing_patterns=(),
+        drift=(),
     )
 
 
