@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,8 +29,11 @@ TOGETHER: dict[str, Any] = {"strategy__name": "multi_worker", "model__dropout": 
 
 def workers_of_this_process() -> list[psutil.Process]:
     """Its children that are workers, the chief first."""
-    children = psutil.Process().children()
-    found = [c for c in children if "pipeline.train.worker" in " ".join(c.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "pipeline.train.worker" in " ".join(child.cmdline()):
+                found.append(child)
     return sorted(found, key=lambda process: process.pid)
 
 
