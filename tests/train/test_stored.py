@@ -135,6 +135,8 @@ quiet_tensorflow()
 import tensorflow as tf, keras, sklearn.metrics, pyarrow.parquet
 tf.constant(1.0) + 1
 worlds.STAGE.load()
+import matplotlib.backends.backend_agg  # the training card
+np.ones((500, 500)) @ np.ones((500, 500))  # OpenBLAS takes its buffers once
 used = psutil.Process().memory_info()
 # 400,000 rows of 200 numbers are 320 MB encoded and 640 MB before; the limit leaves 280 MB.
 limit = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
