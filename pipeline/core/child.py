@@ -1,4 +1,4 @@
-"""A program started with pipes: what it prints, and a line of its own to whoever started it."""
+"""A program of this machine, started with pipes for what it prints and a socket for its voice."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-VOICE, OUT, ERR = "voice", "out", "err"
+from pipeline.core.program import ERR, OUT, VOICE, Line
 
 _BLOCK_BYTES = 1 << 16
 _REAP_SECONDS = 0.05
 
 
 class Child:
-    """Starts the program; `end` ends it, whatever it does.
+    """Starts the program; see `Program`.
 
     Args:
         command: The program; the descriptor of its voice is added as the last argument. The voice
@@ -26,13 +26,15 @@ class Child:
         folder: Its working folder; None for this process's own.
 
     Attributes:
-        ended: Its exit code, negative for a signal; None while it runs or has more to say.
+        ended: See `Program`.
+        lost: Never.
     """
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
     ) -> None:
         self.ended: int | None = None
+        self.lost = ""
         self._voice, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -79,19 +81,19 @@ class Child:
         return self._process.poll()
 
     def say(self, line: str) -> None:
-        """Tells it a line; whether it has died is noticed when it is heard next."""
+        """See `Program.say`."""
         try:
             self._voice.sendall(line.encode("utf-8") + b"\n")
         except OSError:
             return
 
     def ask_to_stop(self) -> None:
-        """Sends SIGTERM."""
+        """See `Program.ask_to_stop`."""
         if self._process.poll() is None:
             self._process.terminate()
 
-    def end(self) -> list[tuple[str, str]]:
-        """Kills it where it still runs; returns its last lines with their streams."""
+    def end(self) -> list[Line]:
+        """See `Program.end`."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
@@ -114,10 +116,7 @@ class Child:
 
 
 def listen(children: Sequence[Child], timeout_seconds: float) -> Iterator[tuple[Child, str, str]]:
-    """Waits until one of them speaks or ends; yields child, stream and line, and notes who ended.
-
-    What a child said before it ended is yielded before its `ended` is set.
-    """
+    """See `Listen`."""
     gone = [child for child in children if child.ended is None and child.poll() is not None]
     with selectors.DefaultSelector() as selector:
         for child in children:

@@ -12,13 +12,13 @@ import os
 import secrets
 import signal
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.program import Line
 from pipeline.core.ray_host import Host, Words
 from pipeline.core.runtime import usable_cores
 
@@ -139,27 +139,48 @@ def _unreachable(address: str | None, error: Exception) -> PipelineError:
     )
 
 
-class Program:
-    """One program on the cluster, as its driver sees it.
+class Remote:
+    """A program on a node of the cluster, as its driver sees it; see `Program`.
 
     Args:
-        actor: A handle of its `Host`.
+        room: What it may use.
+        place: Where: a scheduling strategy of Ray.
+
+    Attributes:
+        actor: Handle of its `Host`.
+        ended: See `Program`.
+        lost: See `Program`.
     """
 
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
+    def __init__(self, room: Room, place: Any) -> None:
+        import ray
+
+        options = {"num_cpus": room.cpus, "num_gpus": room.gpus, "scheduling_strategy": place}
+        self.actor = ray.remote(Host).options(**options).remote()
+        self.ended: int | None = None
+        self.lost = ""
+        self._started: Any = None
         self._asked: Any = None
 
-    def start(self, arguments: Sequence[str], folder: Path, told: Mapping[str, str]) -> None:
-        """Starts it; see `Host.start`."""
-        self.actor.start.remote(list(arguments), folder, dict(told))
+    def start(
+        self, arguments: Sequence[str], folder: Path, told: Mapping[str, str], needed: Path
+    ) -> None:
+        """Starts it as soon as its actor has a place; see `Host.start`."""
+        self._started = self.actor.start.remote(list(arguments), folder, dict(told), needed)
+
+    @property
+    def placed(self) -> bool:
+        """Whether its actor has found a place, or had one."""
+        import ray
+
+        return bool(ray.wait([self._started], timeout=0)[0])
 
     def say(self, line: str) -> None:
-        """Tells it a line."""
+        """See `Program.say`."""
         self.actor.say.remote(line)
 
     def ask_to_stop(self) -> None:
-        """Sends it SIGTERM."""
+        """See `Program.ask_to_stop`."""
         self.actor.ask_to_stop.remote()
 
     def asked(self, timeout_seconds: float) -> Any:
@@ -168,38 +189,59 @@ class Program:
             self._asked = self.actor.hear.remote(timeout_seconds)
         return self._asked
 
-    def heard(self) -> Words:
-        """The words that are there."""
+    def heard(self) -> Iterator[Line]:
+        """The lines that it was asked for; then notes whether it has ended.
+
+        Raises:
+            PipelineError: Its node does not see the project's folder.
+        """
+        import ray
+
         asked, self._asked = self._asked, None
-        return _words(asked)
+        try:
+            words: Words = ray.get(asked)
+        except ray.exceptions.RayActorError as error:
+            self.lost = f"its node, or its actor there, is gone ({type(error).__name__})"
+            return
+        if words.refused:
+            raise PipelineError(
+                words.refused,
+                expected="the project under the same path on every node, on a shared disk",
+                remedy="mount it there, and run this from it",
+            )
+        yield from words.lines
+        self.ended = words.ended
+
+    def end(self) -> list[Line]:
+        """See `Program.end`."""
+        import ray
+
+        last: list[Line] = []
+        if not self.lost and self._started is not None and self.placed:
+            with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
+                last = ray.get(self.actor.end.remote(), timeout=_END_SECONDS)
+        ray.kill(self.actor)
+        return last
 
 
-def listen(programs: Sequence[Program], timeout_seconds: float) -> Iterator[tuple[Program, Words]]:
-    """Waits until some of them have words; yields those."""
+def listen(programs: Sequence[Remote], timeout_seconds: float) -> Iterator[tuple[Remote, str, str]]:
+    """See `Listen`."""
     import ray
 
-    asked = {program.asked(timeout_seconds): program for program in programs}
+    running = [one for one in programs if one.ended is None and not one.lost]
+    asked = {one.asked(timeout_seconds): one for one in running}
     ready, waiting = ray.wait(list(asked), num_returns=1, timeout=timeout_seconds)
     if waiting:
         more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
         ready += more
-    for one in ready:
-        yield asked[one], asked[one].heard()
-
-
-def _words(reference: Any, timeout_seconds: float | None = None) -> Words:
-    import ray
-
-    try:
-        words: Words = ray.get(reference, timeout=timeout_seconds)
-    except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
-        return Words(lost=f"its node or its Ray actor is gone ({type(error).__name__})")
-    return words
+    for reference in ready:
+        for stream, line in asked[reference].heard():
+            yield asked[reference], stream, line
 
 
 @contextlib.contextmanager
 def reserved(room: Room, address: str | None, timeout_seconds: float) -> Iterator[list[Any]]:
-    """Reserves room for all programs at once; yields the place of each, for `program`.
+    """Reserves room for all programs at once; yields the place of each, for `Remote`.
 
     Args:
         room: How much.
@@ -260,63 +302,23 @@ def _resources(has: Mapping[str, float]) -> str:
     return f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU"
 
 
-def program(room: Room, place: Any) -> Program:
-    """A program that is not started yet, at a place that Ray knows or finds.
-
-    Args:
-        room: What it may use.
-        place: A scheduling strategy of Ray.
-    """
-    import ray
-
-    options = {"num_cpus": room.cpus, "num_gpus": room.gpus, "scheduling_strategy": place}
-    return Program(ray.remote(Host).options(**options).remote())
-
-
-def addresses(programs: Sequence[Program], needed: Path, timeout_seconds: float) -> list[str]:
-    """`host:port` for each program, where it may listen.
-
-    Args:
-        programs: Not started yet.
-        needed: A file that all nodes must see: it tells whether they share the project's folder.
-        timeout_seconds: How long their actors may take to start.
+def addresses(programs: Sequence[Remote], timeout_seconds: float) -> tuple[str, ...]:
+    """`host:port` for each program that is not started yet, where it may listen.
 
     Raises:
-        PipelineError: An actor does not start, or a node does not see the file.
+        PipelineError: An actor does not start.
     """
     import ray
 
     try:
-        found = ray.get([one.actor.address.remote() for one in programs], timeout=timeout_seconds)
-        seen = ray.get([one.actor.sees.remote(needed) for one in programs], timeout=timeout_seconds)
+        asked = [one.actor.address.remote() for one in programs]
+        return tuple(ray.get(asked, timeout=timeout_seconds))
     except (ray.exceptions.RayError, TimeoutError) as error:
         raise PipelineError(
             f"an actor of Ray did not start: {_reason(error)}",
             expected="this project and its packages on every node, at the same versions",
             remedy="install the project there, or start Ray from the same environment on each node",
         ) from error
-    blind = sorted(
-        {at.rpartition(":")[0] for at, sees in zip(found, seen, strict=True) if not sees}
-    )
-    if blind:
-        raise PipelineError(
-            f"node {', '.join(blind)} does not see {needed}, which was just written",
-            expected="the project's folder under the same path on every node: a shared disk",
-            remedy="mount it there, and run this from it",
-        )
-    return list(found)
-
-
-def end(programs: Sequence[Program]) -> list[Words]:
-    """Ends all of them; returns their last words."""
-    import ray
-
-    deadline = time.monotonic() + _END_SECONDS
-    asked = [one.actor.end.remote() for one in programs]
-    words = [_words(one, max(0.0, deadline - time.monotonic())) for one in asked]
-    for one in programs:
-        ray.kill(one.actor)
-    return words
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.child import Child, listen
+from pipeline.core.program import Line
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,14 @@ class Words:
     """What a program has said since it was last heard.
 
     Attributes:
-        lines: Pairs of stream (voice, out, err) and line.
+        lines: Stream and line of each.
         ended: Its exit code, negative for a signal; None while it runs.
-        lost: Why it cannot be heard any more; empty where it can.
+        refused: Why it was not started; empty where it was.
     """
 
-    lines: tuple[tuple[str, str], ...] = ()
+    lines: tuple[Line, ...] = ()
     ended: int | None = None
-    lost: str = ""
+    refused: str = ""
 
 
 class Host:
@@ -37,6 +38,7 @@ class Host:
     def __init__(self) -> None:
         self._port = socket.socket()
         self._child: Child | None = None
+        self._refused = ""
 
     def address(self) -> str:
         """`host:port` of this node, a port that nobody uses until `start`."""
@@ -46,42 +48,42 @@ class Host:
         self._port.bind((host, 0))
         return f"{host}:{self._port.getsockname()[1]}"
 
-    def sees(self, path: Path) -> bool:
-        """Whether this node sees the file."""
-        return path.is_file()
-
-    def start(self, arguments: Sequence[str], folder: Path, told: Mapping[str, str]) -> None:
+    def start(
+        self, arguments: Sequence[str], folder: Path, told: Mapping[str, str], needed: Path
+    ) -> None:
         """Starts the program: this node's Python with `arguments`, in `folder`.
 
         Args:
             arguments: What follows the interpreter; see `Child`.
             folder: The project.
             told: Variables added to this node's environment.
+            needed: A file there that the driver has just written; where this node does not see it,
+                the two do not share the folder, and nothing is started.
         """
         self._port.close()
-        self._child = Child([sys.executable, *arguments], {**os.environ, **told}, folder)
+        if needed.is_file():
+            environment = {**os.environ, **told}
+            self._child = Child([sys.executable, *arguments], environment, folder)
+        else:
+            self._refused = f"node {socket.gethostname()} does not see {needed}"
 
     def hear(self, timeout_seconds: float) -> Words:
         """Waits until it speaks or ends."""
-        child = self._started()
-        lines = tuple((stream, line) for _, stream, line in listen([child], timeout_seconds))
-        return Words(lines, child.ended)
+        if self._child is None:
+            return Words(refused=self._refused)
+        lines = tuple((stream, line) for _, stream, line in listen([self._child], timeout_seconds))
+        return Words(lines, self._child.ended)
 
     def say(self, line: str) -> None:
         """Tells it a line."""
-        self._started().say(line)
+        if self._child:
+            self._child.say(line)
 
     def ask_to_stop(self) -> None:
         """Sends it SIGTERM."""
-        self._started().ask_to_stop()
+        if self._child:
+            self._child.ask_to_stop()
 
-    def end(self) -> Words:
-        """Kills it where it still runs; returns its last words."""
-        if self._child is None:
-            return Words()
-        return Words(tuple(self._child.end()), self._child.ended)
-
-    def _started(self) -> Child:
-        if self._child is None:
-            raise RuntimeError("nothing was started here")
-        return self._child
+    def end(self) -> list[Line]:
+        """Kills it where it still runs; returns its last lines."""
+        return self._child.end() if self._child else []

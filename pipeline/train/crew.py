@@ -6,12 +6,12 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pipeline.core.child import ERR, VOICE
 from pipeline.core.errors import PipelineError
+from pipeline.core.program import ERR, VOICE, Listen, Program
 from pipeline.train.cluster import Cluster
 
 Facts = dict[str, Any]
@@ -88,16 +88,41 @@ class Worker:
         )
 
 
-class Crew(Protocol):
-    """The workers of one attempt. Entered, they are started; left, they are ended."""
+class Crew:
+    """The workers of one attempt, started already.
 
-    workers: list[Worker]
+    Args:
+        programs: Their programs, the chief's first.
+        listen: Hears them.
+        logs: Folder of their logs.
+    """
+
+    def __init__(self, programs: Sequence[Program], listen: Listen, logs: Path) -> None:
+        self.workers = [Worker(i, logs / f"worker-{i}.log") for i in range(len(programs))]
+        self._workers = dict(zip(programs, self.workers, strict=True))
+        self._listen = listen
 
     def attend(self, timeout_seconds: float) -> Iterator[tuple[Worker, Facts]]:
         """Waits for the next words of any worker; yields the facts, and notes who has ended."""
+        for program, stream, line in self._listen(list(self._workers), timeout_seconds):
+            facts = self._workers[program].take(stream, line)
+            if facts:
+                yield self._workers[program], facts
+        for program, worker in self._workers.items():
+            worker.ended = program.ended
+            if program.lost:
+                worker.lost(program.lost)
 
     def ask_to_stop(self) -> None:
         """Sends all of them SIGTERM, upon which a training worker saves and leaves."""
+        for program in self._workers:
+            program.ask_to_stop()
+
+    def end(self) -> None:
+        """Ends them: what they have to save is saved by now."""
+        for program, worker in self._workers.items():
+            for stream, line in program.end():
+                worker.take(stream, line)
 
 
 def command(job: Path) -> list[str]:

@@ -15,11 +15,11 @@ from pipeline.core import tracking
 from pipeline.core.errors import ConfigError
 from pipeline.core.schema import build
 from pipeline.tune.config import TuneConfig
+from pipeline.tune.crews import local_crew
 from pipeline.tune.search import Search
 from pipeline.tune.space import read_space
 from pipeline.tune.story import Story
 from pipeline.tune.study import open_study, put_again
-from pipeline.tune.workers import Crew
 
 WORKER = Path(__file__).with_name("toy_worker.py")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -61,7 +61,7 @@ def search(root: Path, config: TuneConfig) -> optuna.Study:
     put_again(study)
     run = tracking.open_search(root, {"tune": {}}, name="tune toy", key="key")
     story = Story(root, config, None, run, study)
-    crew = Crew((sys.executable, str(WORKER)), root, root, config.jobs)
+    crew = local_crew((str(WORKER),), root, root, config.jobs)
     space = read_space(config.space)
     with story.telling():
         Search(
