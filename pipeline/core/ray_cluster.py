@@ -11,6 +11,7 @@ import importlib.util
 import os
 import secrets
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from pipeline.core.ray_host import Host, Words
 from pipeline.core.runtime import usable_cores
 
 _OBJECT_STORE_BYTES = 80_000_000
+_CALL_SECONDS = 10.0
 _END_SECONDS = 10.0
 
 
@@ -87,13 +89,14 @@ def connected(address: str | None) -> Iterator[None]:
             )
             options = _of_our_own(folder)
         else:
+            _require_listening(address)
             options = {"address": address}
         import ray
 
         before = signal.getsignal(signal.SIGTERM)
         stack.callback(ray.shutdown)
         try:
-            ray.init(log_to_driver=False, logging_level="warning", **options)
+            ray.init(log_to_driver=False, logging_level="error", **options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise _unreachable(address, error) from error
         finally:
@@ -108,9 +111,8 @@ def _of_our_own(folder: str) -> dict[str, Any]:
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray's switch for firewalls of desktops: off, it takes 127.0.0.1 for its node's address.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        # Others on this machine reach loopback too. From 2.60 on Ray would write a token into the
-        # home folder by itself.
-        "RAY_AUTH_MODE": "token",
+        # Others on this machine reach loopback too. From 2.60 on Ray asks for a token, and would
+        # write one into the home folder.
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
     for name, value in here.items():
@@ -122,6 +124,17 @@ def _of_our_own(folder: str) -> dict[str, Any]:
         "object_store_memory": _OBJECT_STORE_BYTES,
         "_temp_dir": folder,
     }
+
+
+def _require_listening(address: str) -> None:
+    """Ray itself tries an address where nobody listens for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:  # auto: Ray knows where
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CALL_SECONDS).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
 
 
 def _unreachable(address: str | None, error: Exception) -> PipelineError:
