@@ -42,9 +42,7 @@ class Host:
 
     def address(self) -> str:
         """`host:port` of this node, a port that nobody uses until `start`."""
-        import ray
-
-        host = ray.util.get_node_ip_address()
+        host = _own_address()
         self._port.bind((host, 0))
         return f"{host}:{self._port.getsockname()[1]}"
 
@@ -65,7 +63,7 @@ class Host:
             environment = {**os.environ, **told}
             self._child = Child([sys.executable, *arguments], environment, folder)
         else:
-            self._refused = f"node {socket.gethostname()} does not see {needed}"
+            self._refused = f"node {_own_address()} does not see {needed}"
 
     def hear(self, timeout_seconds: float) -> Words:
         """Waits until it speaks or ends."""
@@ -87,3 +85,9 @@ class Host:
     def end(self) -> list[Line]:
         """Kills it where it still runs; returns its last lines."""
         return self._child.end() if self._child else []
+
+
+def _own_address() -> str:
+    import ray
+
+    return str(ray.util.get_node_ip_address())

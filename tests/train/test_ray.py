@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -190,7 +191,7 @@ def test_whatever_befalls_a_job_on_ray_it_ends_with_the_bits_of_local_workers(
 @pytest.mark.slow
 def test_a_driver_killed_on_its_own_ray_leaves_nothing(tmp_path: Path) -> None:
     artifacts = processed(tmp_path / "world", "binary")
-    driver = start_driver(artifacts, tmp_path, dict(os.environ), **LONG, **ON_RAY)
+    driver = start_driver(artifacts, tmp_path, LONG_ON_RAY, dict(os.environ))
     while not checkpoints(artifacts):
         assert driver.poll() is None
         time.sleep(0.1)
@@ -204,9 +205,9 @@ def test_a_driver_killed_on_its_own_ray_leaves_nothing(tmp_path: Path) -> None:
 def start_driver(
     artifacts: Artifacts,
     folder: Path,
+    changes: dict[str, Any],
     environment: dict[str, str],
     command: tuple[str, ...] = (),
-    **changes: Any,
 ) -> subprocess.Popen[str]:
     path = folder / "changes.json"
     path.write_text(json.dumps(changes), encoding="utf-8")
@@ -222,7 +223,7 @@ def start_driver(
 
 def driven(node: Node, artifacts: Artifacts, folder: Path, **changes: Any) -> str:
     """What a driver on the node printed; it may fail."""
-    driver = start_driver(artifacts, folder, node.environment, node.command, **changes)
+    driver = start_driver(artifacts, folder, changes, node.environment, node.command)
     try:
         return driver.communicate(timeout=400)[0]
     finally:
@@ -260,29 +261,57 @@ def namespaces() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_two_nodes_train_together_and_a_lost_node_is_waited_for_in_vain(
+def test_two_nodes_train_together_where_both_are_there_and_share_the_folder(
     tmp_path: Path, namespaces: tuple[str, str]
 ) -> None:
     one, two = (("ip", "netns", "exec", name) for name in namespaces)
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    hide = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh")
     # Paths of Ray's sockets may have 107 bytes at most.
-    short = Path(f"/tmp/ray-test-{os.getpid()}")
+    short = Path(tempfile.mkdtemp(prefix="ray-test-"))
     head = ("--head", "--port=6379", "--node-ip-address=10.77.0.1", "--include-dashboard=false")
     join = ("--address=10.77.0.1:6379", "--node-ip-address=10.77.0.2")
-    spread = {**ON_RAY, "launcher__cpus_per_worker": 1, "launcher__placement": "spread"}
-    spread["launcher__address"] = "10.77.0.1:6379"
+    spread = {
+        **ON_RAY,
+        "launcher__address": "10.77.0.1:6379",
+        "launcher__cpus_per_worker": 1,
+        "launcher__placement": "spread",
+    }
     try:
         with node(tmp_path, *head, f"--temp-dir={short}", command=one) as first:
-            alone = processed(tmp_path / "no room", "binary")
-            out = driven(first, alone, tmp_path, **spread, launcher__start_timeout_seconds=5)
+            artifacts = processed(tmp_path / "alone on the cluster", "binary")
+            impatient = {**spread, "launcher__start_timeout_seconds": 5}
+            out = driven(first, artifacts, tmp_path, **impatient)
             assert "no room for 2 x 1 CPU after 5 s" in out
             assert "its 1 node has 1 CPU and 0 GPU" in out
-            with node(tmp_path, *join, command=two):
+
+            with node(tmp_path, *join, command=(*two, *hide)) as second:
+                artifacts = processed(hidden / "world", "binary")
+                out = driven(first, artifacts, tmp_path, **spread)
+                assert "node 10.77.0.2 does not see" in out
+                assert "on a shared disk" in out
+
                 artifacts = processed(tmp_path / "world", "binary")
                 out = driven(first, artifacts, tmp_path, **PLAIN, **spread)
                 assert "trained mlp" in out, out
-                train(processed(tmp_path / "alone", "binary"), "mlp", **PLAIN)
-                np.testing.assert_allclose(
-                    weights(artifacts), weights(Artifacts(tmp_path / "alone")), atol=1e-5
-                )
+                alone = processed(tmp_path / "alone", "binary")
+                train(alone, "mlp", **PLAIN)
+                np.testing.assert_allclose(weights(artifacts), weights(alone), atol=1e-5)
+
+                artifacts = processed(tmp_path / "lost", "binary")
+                killer = Once(artifacts, lambda: kill_node(second))
+                lossy = {**LONG_ON_RAY, **spread, "launcher__start_timeout_seconds": 60}
+                out = driven(first, artifacts, tmp_path, **lossy)
+                assert killer.done
+                assert "starting all workers again (1 restarts left)" in out, out
+                assert "no room for 2 x 1 CPU after 60 s" in out, out
     finally:
         shutil.rmtree(short, ignore_errors=True)
+
+
+def kill_node(node: Node) -> None:
+    """As if its power was cut."""
+    for process in [*below(node.process.pid), psutil.Process(node.process.pid)]:
+        with contextlib.suppress(psutil.Error):
+            process.kill()

@@ -20,6 +20,7 @@ from pipeline.tune.search import Search
 from pipeline.tune.space import read_space
 from pipeline.tune.story import Story
 from pipeline.tune.study import open_study, put_again
+from pipeline.tune.workers import Crew
 
 WORKER = Path(__file__).with_name("toy_worker.py")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -54,14 +55,14 @@ class ToyConfigs:
         return dict(values)
 
 
-def search(root: Path, config: TuneConfig) -> optuna.Study:
-    """Opens or resumes the study in `root` and searches."""
+def search(root: Path, config: TuneConfig, crew: Crew | None = None) -> optuna.Study:
+    """Opens or resumes the study in `root` and searches, with local processes or `crew`."""
     root.mkdir(parents=True, exist_ok=True)
     study = open_study(root, config, {"metric": config.metric, "space": str(config.space)}, "key")
     put_again(study)
     run = tracking.open_search(root, {"tune": {}}, name="tune toy", key="key")
     story = Story(root, config, None, run, study)
-    crew = local_crew((str(WORKER),), root, root, config.jobs)
+    crew = crew or local_crew((str(WORKER),), root, root, config.jobs)
     space = read_space(config.space)
     with story.telling():
         Search(
