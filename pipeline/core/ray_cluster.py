@@ -1,6 +1,6 @@
-"""Programs on a Ray cluster: joining or starting one, finding room, and hearing what they say.
+"""A Ray cluster: joining one or starting one of our own, and finding room for programs on it.
 
-Only Ray's core is used: actors (`ray_host.Host`) and placement groups. A Ray of our own lasts as
+Only Ray's core is used: placement groups here, actors in `ray_program`. A Ray of our own lasts as
 long as the block that starts it, listens on loopback only and reports to nobody.
 """
 
@@ -13,19 +13,17 @@ import secrets
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from pipeline.core.console import say
 from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.core.program import Line
-from pipeline.core.ray_host import Host, Words
 from pipeline.core.runtime import usable_cores
 
 _OBJECT_STORE_BYTES = 80_000_000
 _CALL_SECONDS = 10.0
-_END_SECONDS = 10.0
+_QUIET_SECONDS = 5.0
 
 
 def require_ray() -> None:
@@ -97,7 +95,7 @@ def connected(address: str | None) -> Iterator[None]:
         stack.callback(ray.shutdown)
         try:
             ray.init(log_to_driver=False, logging_level="error", **options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
             raise _unreachable(address, error) from error
         finally:
             with contextlib.suppress(ValueError):  # not the main thread
@@ -138,7 +136,7 @@ def _require_listening(address: str) -> None:
 
 
 def _unreachable(address: str | None, error: Exception) -> PipelineError:
-    reason = _reason(error)
+    reason = reason_of(error)
     if address is None:
         return PipelineError(
             f"Ray does not start on this machine: {reason}",
@@ -150,106 +148,6 @@ def _unreachable(address: str | None, error: Exception) -> PipelineError:
         " outside; the same versions of Ray and Python; its token in RAY_AUTH_TOKEN_PATH",
         remedy="`ray status` says whether it runs; launcher.address=null starts one here",
     )
-
-
-class Remote:
-    """A program on a node of the cluster, as its driver sees it; see `Program`.
-
-    Args:
-        room: What it may use.
-        place: Where: a scheduling strategy of Ray.
-
-    Attributes:
-        actor: Handle of its `Host`.
-        ended: See `Program`.
-        lost: See `Program`.
-    """
-
-    def __init__(self, room: Room, place: Any) -> None:
-        import ray
-
-        options = {"num_cpus": room.cpus, "num_gpus": room.gpus, "scheduling_strategy": place}
-        self.actor = ray.remote(Host).options(**options).remote()
-        self.ended: int | None = None
-        self.lost = ""
-        self._started: Any = None
-        self._asked: Any = None
-
-    def start(
-        self, arguments: Sequence[str], folder: Path, told: Mapping[str, str], needed: Path
-    ) -> None:
-        """Starts it as soon as its actor has a place; see `Host.start`."""
-        self._started = self.actor.start.remote(list(arguments), folder, dict(told), needed)
-
-    @property
-    def placed(self) -> bool:
-        """Whether its actor has found a place, or had one."""
-        import ray
-
-        return bool(ray.wait([self._started], timeout=0)[0])
-
-    def say(self, line: str) -> None:
-        """See `Program.say`."""
-        self.actor.say.remote(line)
-
-    def ask_to_stop(self) -> None:
-        """See `Program.ask_to_stop`."""
-        self.actor.ask_to_stop.remote()
-
-    def asked(self, timeout_seconds: float) -> Any:
-        """A reference to its next words, asked for if they were not."""
-        if self._asked is None:
-            self._asked = self.actor.hear.remote(timeout_seconds)
-        return self._asked
-
-    def heard(self) -> Iterator[Line]:
-        """The lines that it was asked for; then notes whether it has ended.
-
-        Raises:
-            PipelineError: Its node does not see the project's folder.
-        """
-        import ray
-
-        asked, self._asked = self._asked, None
-        try:
-            words: Words = ray.get(asked)
-        except ray.exceptions.RayActorError as error:
-            self.lost = f"its node, or its actor there, is gone ({type(error).__name__})"
-            return
-        if words.refused:
-            raise PipelineError(
-                words.refused,
-                expected="the project under the same path on every node, on a shared disk",
-                remedy="mount it there, and run this from it",
-            )
-        yield from words.lines
-        self.ended = words.ended
-
-    def end(self) -> list[Line]:
-        """See `Program.end`."""
-        import ray
-
-        last: list[Line] = []
-        if not self.lost and self._started is not None and self.placed:
-            with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
-                last = ray.get(self.actor.end.remote(), timeout=_END_SECONDS)
-        ray.kill(self.actor)
-        return last
-
-
-def listen(programs: Sequence[Remote], timeout_seconds: float) -> Iterator[tuple[Remote, str, str]]:
-    """See `Listen`."""
-    import ray
-
-    running = [one for one in programs if one.ended is None and not one.lost]
-    asked = {one.asked(timeout_seconds): one for one in running}
-    ready, waiting = ray.wait(list(asked), num_returns=1, timeout=timeout_seconds)
-    if waiting:
-        more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
-        ready += more
-    for reference in ready:
-        for stream, line in asked[reference].heard():
-            yield asked[reference], stream, line
 
 
 @contextlib.contextmanager
@@ -271,8 +169,10 @@ def reserved(room: Room, address: str | None, timeout_seconds: float) -> Iterato
         require_room(room)
     group = ray.util.placement_group([room.bundle] * room.programs, room.placement.upper())
     try:
-        if not group.wait(timeout_seconds):
-            raise no_room(room, timeout_seconds)
+        if not group.wait(min(_QUIET_SECONDS, timeout_seconds)):
+            say(f"waiting for room on the Ray cluster: {room}, for {timeout_seconds:g} s at most")
+            if not group.wait(max(0.0, timeout_seconds - _QUIET_SECONDS)):
+                raise no_room(room, timeout_seconds)
         yield [
             PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=index)
             for index in range(room.programs)
@@ -315,26 +215,7 @@ def _resources(has: Mapping[str, float]) -> str:
     return f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU"
 
 
-def addresses(programs: Sequence[Remote], timeout_seconds: float) -> tuple[str, ...]:
-    """`host:port` for each program that is not started yet, where it may listen.
-
-    Raises:
-        PipelineError: An actor does not start.
-    """
-    import ray
-
-    try:
-        asked = [one.actor.address.remote() for one in programs]
-        return tuple(ray.get(asked, timeout=timeout_seconds))
-    except (ray.exceptions.RayError, TimeoutError) as error:
-        raise PipelineError(
-            f"an actor of Ray did not start: {_reason(error)}",
-            expected="this project and its packages on every node, at the same versions",
-            remedy="install the project there, or start Ray from the same environment on each node",
-        ) from error
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The last line of Ray's message that says anything: the first one names its own files."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.core.ray_cluster import Remote, Room, addresses, listen, reserved
+from pipeline.core.ray_cluster import Room, reserved
+from pipeline.core.ray_program import Remote, addresses, listen
 from pipeline.train.cluster import Cluster
 from pipeline.train.config import LauncherConfig
 from pipeline.train.crew import Crew, command, told

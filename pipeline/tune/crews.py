@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from pipeline.core import child, ray_cluster
-from pipeline.core.ray_cluster import Remote, Room
+from pipeline.core import child, ray_cluster, ray_program
+from pipeline.core.ray_cluster import Room
+from pipeline.core.ray_program import Remote
 from pipeline.core.runtime import usable_cores
 from pipeline.tune.study import DATABASE
 from pipeline.tune.workers import Crew
@@ -87,7 +88,7 @@ class _Listener:
     def __call__(
         self, programs: Sequence[Remote], timeout_seconds: float
     ) -> Iterator[tuple[Remote, str, str]]:
-        yield from ray_cluster.listen(programs, timeout_seconds)
+        yield from ray_program.listen(programs, timeout_seconds)
         if any(program.placed for program in programs):
             self.since = time.monotonic()
         elif time.monotonic() - self.since > self.patience_seconds:

@@ -20,8 +20,10 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline.compose.overrides import record_overrides
 from pipeline.core.artifacts import STATE, TRAINED, Artifacts
 from pipeline.core.errors import ConfigError, PipelineError
+from tests.conftest import make_project
 from tests.rays import (
     AGENTS_END_SECONDS,
     LOOPBACK,
@@ -174,7 +176,7 @@ def test_whatever_befalls_a_job_on_ray_it_ends_with_the_bits_of_local_workers(
         assert killer.done
         out = capfd.readouterr().out
         assert words in out
-        assert "starting all workers again (1 restarts left)" in out
+        assert "starting all workers again (2 restarts left)" in out
         assert "going on from step" in out
         np.testing.assert_array_equal(weights(artifacts), expected)
 
@@ -186,6 +188,20 @@ def test_whatever_befalls_a_job_on_ray_it_ends_with_the_bits_of_local_workers(
     assert asker.done
     assert programs() == []
     assert "asked to stop: saved step" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_penguins_on_ray_end_with_the_weights_of_local_workers(tmp_path: Path) -> None:
+    found = []
+    for launcher in ("local", "ray"):
+        project = make_project(tmp_path / launcher)
+        lines = ["data=penguins", "debug=smoke", "strategy=multi_worker", f"launcher={launcher}"]
+        lines += ["launcher.threads=1", "launcher.cpus_per_worker=0.5"]
+        record_overrides(project.root, lines)
+        done = project.run("dvc", "repro", "train")
+        assert done.returncode == 0, done.stdout + done.stderr
+        found.append(weights(Artifacts(project.root)))
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.slow
@@ -281,9 +297,10 @@ def test_two_nodes_train_together_where_both_are_there_and_share_the_folder(
     try:
         with node(tmp_path, *head, f"--temp-dir={short}", command=one) as first:
             artifacts = processed(tmp_path / "alone on the cluster", "binary")
-            impatient = {**spread, "launcher__start_timeout_seconds": 5}
+            impatient = {**spread, "launcher__start_timeout_seconds": 6}
             out = driven(first, artifacts, tmp_path, **impatient)
-            assert "no room for 2 x 1 CPU after 5 s" in out
+            assert "waiting for room on the Ray cluster: 2 x 1 CPU, for 6 s at most" in out
+            assert "no room for 2 x 1 CPU after 6 s" in out
             assert "its 1 node has 1 CPU and 0 GPU" in out
 
             with node(tmp_path, *join, command=(*two, *hide)) as second:
@@ -304,7 +321,7 @@ def test_two_nodes_train_together_where_both_are_there_and_share_the_folder(
                 lossy = {**LONG_ON_RAY, **spread, "launcher__start_timeout_seconds": 60}
                 out = driven(first, artifacts, tmp_path, **lossy)
                 assert killer.done
-                assert "starting all workers again (1 restarts left)" in out, out
+                assert "starting all workers again (2 restarts left)" in out, out
                 assert "no room for 2 x 1 CPU after 60 s" in out, out
     finally:
         shutil.rmtree(short, ignore_errors=True)
