@@ -16,7 +16,8 @@ from typing import Literal
 
 from pipeline.compose.params import read_params
 from pipeline.core.console import say
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.ray_cluster import require_ray
 
 _PACKAGES = (
     "tensorflow",
@@ -53,6 +54,7 @@ def examine(root: Path, *, quick: bool = False) -> int:
         _bytecode,
         _room,
         _project,
+        _launcher,
         _ports,
     ]
     if not quick:
@@ -127,6 +129,22 @@ def _project(root: Path) -> Iterator[Finding]:
         yield Finding(
             "warning", "no git repository here", "run `git init`: runs record their commit"
         )
+
+
+def _launcher(root: Path) -> Iterator[Finding]:
+    """An extra that the config needs."""
+    try:
+        launcher = read_params(root).get("launcher", {})
+    except PipelineError:  # not composed yet
+        return
+    if launcher.get("name") != "ray":
+        return
+    try:
+        require_ray()
+    except ConfigError as error:
+        yield Finding("error", error.came, error.remedy)
+    else:
+        yield Finding("ok", f"ray {importlib.metadata.version('ray')}")
 
 
 def _ports(root: Path) -> Iterator[Finding]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from pipeline.core import tracking
 from pipeline.core.artifacts import PROCESSED, STATE
 from pipeline.core.console import say
 from pipeline.core.publishing import exclusive
+from pipeline.core.ray_cluster import Room
 from pipeline.core.schema import build
 from pipeline.core.tracking_facts import DvcLock
 from pipeline.runner.dvc_lock import release_dead
@@ -23,13 +24,15 @@ from pipeline.runner.experiment_file import experiment_path, found_by, write_exp
 from pipeline.runner.reproduce import drop_damaged_params, dvc_repro, failed_code
 from pipeline.runner.stages import CONFIGURED
 from pipeline.runner.trial_configs import TrialConfigs
+from pipeline.train.config import LauncherConfig
 from pipeline.tune import STAGE as TUNE
 from pipeline.tune.config import TuneStageConfig
+from pipeline.tune.workers import Crew
 
 if TYPE_CHECKING:
     import optuna
 
-_WORKER = (sys.executable, "-m", "pipeline.runner.trial_worker")
+_WORKER = ("-m", "pipeline.runner.trial_worker")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class _Plan:
     @property
     def folder(self) -> Path:
         return self.root / STATE / "tune" / self.config.tune.name
+
+    @property
+    def launcher(self) -> LauncherConfig:
+        return build(LauncherConfig, self.params["launcher"], "launcher")
 
     @property
     def store(self) -> tracking.TrackingConfig:
@@ -117,16 +124,14 @@ def _run_trials(plan: _Plan, study: optuna.Study, run: tracking.RunIdentity) -> 
     from pipeline.tune.search import Search
     from pipeline.tune.story import Story
     from pipeline.tune.study import begun
-    from pipeline.tune.workers import Crew
 
     config = plan.config.tune
     left = None if config.budget.trials is None else config.budget.trials - begun(study)
     if left is not None and left <= 0:
         say(f"study {config.name} has had its {config.budget.trials} trials (tune.budget.trials)")
         return
-    crew = Crew(_WORKER, plan.root, plan.folder, size=min(config.jobs, left or config.jobs))
     story = Story(plan.root, config, plan.store, run, study)
-    with story.telling():
+    with _crew(plan, min(config.jobs, left or config.jobs)) as crew, story.telling():
         Search(
             config=config,
             space=plan.configs.space,
@@ -135,6 +140,25 @@ def _run_trials(plan: _Plan, study: optuna.Study, run: tracking.RunIdentity) -> 
             crew=crew,
             story=story,
         ).run()
+
+
+def _crew(plan: _Plan, size: int) -> AbstractContextManager[Crew]:
+    """Who trains the trials: processes of this machine, or of a Ray cluster."""
+    from pipeline.tune.crews import local_crew, ray_crew
+
+    launcher = plan.launcher
+    if launcher.name != "ray":
+        return nullcontext(local_crew(_WORKER, plan.root, plan.folder, size))
+    return ray_crew(
+        _WORKER,
+        plan.root,
+        plan.folder,
+        size,
+        address=launcher.address,
+        room=Room(1, launcher.cpus_per_worker, launcher.gpus_per_worker, launcher.placement),
+        threads=launcher.threads or max(1, int(launcher.cpus_per_worker)),
+        patience_seconds=launcher.start_timeout_seconds,
+    )
 
 
 def _conclude(plan: _Plan, study: optuna.Study, run: tracking.RunIdentity) -> None:

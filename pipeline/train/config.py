@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipeline.core.ray_cluster import require_ray
 from pipeline.core.schema import config, dump
 from pipeline.train.models import ModelConfig, plain, require_allowed
 
@@ -140,12 +141,21 @@ class StrategyConfig:
 class LauncherConfig:
     """Who starts the processes of strategy multi_worker."""
 
-    name: Literal["local", "external"]
-    """local: this stage, on this machine; external: a scheduler (TF_CONFIG, Slurm, TFJob)."""
+    name: Literal["local", "external", "ray"]
+    """local: this stage, on this machine; external: a scheduler (TF_CONFIG, Slurm, TFJob); ray:
+    this stage, on a Ray cluster, where `pipeline tune` then runs its trials too."""
     workers: int = Field(ge=1, le=256)
-    """Processes that local starts; external counts those that the scheduler names."""
+    """Processes that local and ray start; external counts those that the scheduler names."""
     threads: int | None = Field(ge=1)
-    """Threads of each process that local starts; null shares the cores evenly."""
+    """Threads of each process; null shares the cores evenly (local), or takes cpus_per_worker."""
+    address: str | None = Field(pattern=r"^(auto|(ray://)?[^:/]+:\d+)$")
+    """Ray cluster: host:port, ray://host:port or auto; null starts one here and stops it (ray)."""
+    cpus_per_worker: float = Field(gt=0)
+    """CPUs that Ray keeps for each worker or trial (ray)."""
+    gpus_per_worker: int = Field(ge=0, le=1)
+    """GPUs that Ray keeps for each worker or trial (ray)."""
+    placement: Literal["pack", "spread"]
+    """On as few nodes as can be, or on as many (ray)."""
     start_timeout_seconds: float = Field(gt=0)
     """How long a worker may take to join the others."""
     stall_timeout_seconds: float = Field(gt=0)
@@ -153,7 +163,7 @@ class LauncherConfig:
     grace_seconds: float = Field(ge=0)
     """Time to save a checkpoint in when the job is asked to stop."""
     max_restarts: int = Field(ge=0)
-    """How often local starts the job again, from its checkpoint, when a worker has died."""
+    """How often local and ray start the job again, from its checkpoint, when a worker has died."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +176,10 @@ class TrainStageConfig:
     launcher: LauncherConfig
 
     def __post_init__(self) -> None:
-        """Refuses a user's builder that is not allowed, before anything is imported."""
+        """Refuses what cannot be had: a builder that is not allowed, a launcher not installed."""
         require_allowed(self.model, self.train.allowed_targets)
+        if self.launcher.name == "ray":
+            require_ray()
 
     def sections(self) -> dict[str, Any]:
         """The plain sections that `STAGE.configure` would make this from."""

@@ -1,4 +1,4 @@
-"""The local launcher: starts worker processes, shows what they say, and ends them all together.
+"""The launchers: start worker processes, show what they say, and end them all together.
 
 Workers are separate processes even when this one has TensorFlow imported already, because a cluster
 and logical devices must be set up before TensorFlow's first operation. A job fails as a whole: the
@@ -10,15 +10,15 @@ wrong again.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-from pipeline.core import runtime
+from pipeline.core import ray_cluster, runtime
 from pipeline.core.artifacts import STATE, Artifacts
 from pipeline.core.console import progress, say
 from pipeline.core.errors import PipelineError
@@ -26,8 +26,10 @@ from pipeline.core.schema import dump
 from pipeline.core.stage import Context
 from pipeline.train.cluster import Cluster
 from pipeline.train.config import LauncherConfig, TrainStageConfig
+from pipeline.train.crew import Crew, Worker
+from pipeline.train.crew_local import local_crew
+from pipeline.train.crew_ray import ray_crew
 from pipeline.train.placement import Placement, free_addresses
-from pipeline.train.worker_process import WorkerProcess, attend
 
 _LOGS = f"{STATE}/logs/train"
 _TICK_SECONDS = 0.5
@@ -46,26 +48,28 @@ def launch(
         PipelineError: A worker failed, died too often, never came or fell silent.
         KeyboardInterrupt: The job was asked to stop; the chief has saved a checkpoint.
     """
-    processes = placement.processes
-    local = config.launcher.name == "local"
-    restarts = config.launcher.max_restarts if local else 0
-    with _job_file(config, artifacts, context) as job:
+    launcher = config.launcher
+    restarts = 0 if launcher.name == "external" else launcher.max_restarts
+    with (
+        _stopping_at_sigterm(),
+        _job_file(config, artifacts, context) as job,
+        _starter(launcher, placement, artifacts.root, job) as start,
+    ):
         for left in range(restarts, -1, -1):
             try:
-                _run_job(config.launcher, artifacts.root, job, processes)
+                with start() as crew:
+                    _run(crew, launcher)
             except WorkerDiedError as error:
                 if not left:
                     raise
                 say(f"{error.came}; starting all workers again ({left} restarts left)")
-                if local and len(processes) > 1:  # the old addresses may be taken by now
-                    addresses = free_addresses(len(processes))
-                    processes = tuple(Cluster(addresses, i) for i in range(len(processes)))
             else:
                 return
 
 
 @contextmanager
 def _job_file(config: TrainStageConfig, artifacts: Artifacts, context: Context) -> Iterator[Path]:
+    """In the project's folder, so that a worker elsewhere that sees it shares that folder."""
     job = {
         "root": str(artifacts.root),
         "sections": config.sections(),
@@ -73,45 +77,49 @@ def _job_file(config: TrainStageConfig, artifacts: Artifacts, context: Context) 
         "tracking": dump(context.tracking) if context.tracking else None,
         "grace_seconds": config.launcher.grace_seconds,
     }
-    with tempfile.TemporaryDirectory(prefix="pipeline-train-") as folder:
+    jobs = artifacts.root / STATE / "jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="train-", dir=jobs) as folder:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
         yield path
 
 
-def _run_job(
-    launcher: LauncherConfig, root: Path, job: Path, processes: tuple[Cluster | None, ...]
-) -> None:
-    threads = launcher.threads or max(1, runtime.usable_cores() // len(processes))
-    with ExitStack() as stack:
-        workers = [
-            stack.enter_context(
-                WorkerProcess(
-                    index, job, _environment(cluster, threads), root / _LOGS / f"worker-{index}.log"
-                )
-            )
-            for index, cluster in enumerate(processes)
-        ]
-        with _stopping_at_sigterm():
-            try:
-                _attend_all(workers, launcher)
-            except KeyboardInterrupt:
-                _stop(workers, launcher.grace_seconds)
-                raise
+_Start = Callable[[], AbstractContextManager[Crew]]
 
 
-def _environment(cluster: Cluster | None, threads: int) -> dict[str, str]:
-    """Of a worker: its cluster, its threads, and nothing of another scheduler."""
-    kept = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
-    told = {"TF_CONFIG": cluster.as_tf_config()} if cluster else {}
-    if cluster and len(cluster.addresses) > 1:
-        told |= {"GRPC_ENABLE_FORK_SUPPORT": "0"}
-    return {
-        **kept,
-        **told,
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": str(threads),
-    }
+@contextmanager
+def _starter(
+    launcher: LauncherConfig, placement: Placement, root: Path, job: Path
+) -> Iterator[_Start]:
+    """Yields what starts the workers, anew for each attempt."""
+    logs = root / _LOGS
+    if launcher.name == "ray" and placement.strategy == "multi_worker":
+        with ray_cluster.connected(launcher.address):
+            yield partial(ray_crew, launcher, root, job, logs)
+        return
+
+    def start() -> AbstractContextManager[Crew]:
+        threads = launcher.threads or max(1, runtime.usable_cores() // placement.processes)
+        return local_crew(job, _clusters(placement), threads, logs)
+
+    yield start
+
+
+def _clusters(placement: Placement) -> list[Cluster | None]:
+    """What each process of this machine is told."""
+    if placement.processes == 1:
+        return [placement.cluster]
+    addresses = free_addresses(placement.processes)  # earlier ones may be taken by now
+    return [Cluster(addresses, index) for index in range(placement.processes)]
+
+
+def _run(crew: Crew, launcher: LauncherConfig) -> None:
+    try:
+        _attend_all(crew, launcher)
+    except KeyboardInterrupt:
+        _stop(crew, launcher.grace_seconds)
+        raise
 
 
 @contextmanager
@@ -133,12 +141,13 @@ def _stopping_at_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _attend_all(workers: list[WorkerProcess], launcher: LauncherConfig) -> None:
+def _attend_all(crew: Crew, launcher: LauncherConfig) -> None:
     """Shows what the workers say until all have ended well."""
+    workers = crew.workers
     with ExitStack() as stack:
         advance = None
         while True:
-            for worker, facts in attend(workers, _TICK_SECONDS):
+            for worker, facts in crew.attend(_TICK_SECONDS):
                 if worker.index:
                     continue
                 if "total" in facts:
@@ -151,7 +160,7 @@ def _attend_all(workers: list[WorkerProcess], launcher: LauncherConfig) -> None:
             _require_punctual(workers, launcher)
 
 
-def _require_well(workers: list[WorkerProcess]) -> None:
+def _require_well(workers: list[Worker]) -> None:
     """Raises what a worker has reported, else that one has died."""
     ended = [worker for worker in workers if worker.ended]
     if not ended:
@@ -165,7 +174,7 @@ def _require_well(workers: list[WorkerProcess]) -> None:
     raise (killed or ended)[0].death(WorkerDiedError)
 
 
-def _require_punctual(workers: list[WorkerProcess], launcher: LauncherConfig) -> None:
+def _require_punctual(workers: list[Worker], launcher: LauncherConfig) -> None:
     now = time.monotonic()
     limit = launcher.start_timeout_seconds
     late = [w for w in workers if w.state in {"starting", "started"} and now - w.since > limit]
@@ -190,11 +199,10 @@ def _require_punctual(workers: list[WorkerProcess], launcher: LauncherConfig) ->
         )
 
 
-def _stop(workers: list[WorkerProcess], grace_seconds: float) -> None:
-    """Asks all to stop and waits for them; leaving the block that made them ends the rest."""
-    for worker in workers:
-        worker.ask_to_stop()
+def _stop(crew: Crew, grace_seconds: float) -> None:
+    """Asks all to stop and waits for the chief; whoever made the crew ends the rest."""
+    crew.ask_to_stop()
     deadline = time.monotonic() + grace_seconds
-    while time.monotonic() < deadline and workers[0].ended is None:
-        for _ in attend(workers, _TICK_SECONDS):
+    while time.monotonic() < deadline and crew.workers[0].ended is None:
+        for _ in crew.attend(_TICK_SECONDS):
             pass

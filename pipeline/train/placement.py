@@ -19,13 +19,14 @@ class Placement:
     Attributes:
         strategy: one_device, mirrored or multi_worker.
         why: One sentence for people.
-        processes: What each process that is to be started here is told; None is no cluster. With
-            none to start, the training runs in this process.
+        processes: How many the launcher starts; with none the training runs in this process.
+        cluster: What a scheduler has told the one that is started here.
     """
 
     strategy: str
     why: str
-    processes: tuple[Cluster | None, ...] = ()
+    processes: int = 0
+    cluster: Cluster | None = None
 
 
 def place(config: TrainStageConfig, environment: Mapping[str, str], gpus: int) -> Placement:
@@ -50,21 +51,38 @@ def place(config: TrainStageConfig, environment: Mapping[str, str], gpus: int) -
         case "auto":
             return _automatic(config.launcher, environment, gpus)
         case "one_device":
-            return Placement(name, "the first GPU" if gpus else "the CPU")
+            return Placement(name, _device(config.launcher, gpus))
         case "mirrored" if logical:
             # TensorFlow divides a CPU before its first operation only: in a process of its own.
-            return Placement(name, f"{logical} logical CPU devices, in a process", (None,))
+            return Placement(name, f"{logical} logical CPU devices, in a process", 1)
         case "mirrored":
             return Placement(name, f"the {gpus} GPUs of this machine")
-        case "multi_worker" if config.launcher.name == "external":
-            return _external(environment)
         case "multi_worker":
-            return _local(config.launcher.workers)
+            return _multi_worker(config.launcher, environment)
+
+
+def _multi_worker(launcher: LauncherConfig, environment: Mapping[str, str]) -> Placement:
+    match launcher.name:
+        case "external":
+            return _external(environment)
+        case "ray":
+            return _on_ray(launcher)
+        case "local":
+            return _local(launcher.workers)
+
+
+def _device(launcher: LauncherConfig, gpus: int) -> str:
+    device = "the first GPU" if gpus else "the CPU"
+    if launcher.name == "ray":
+        return f"{device} of this machine (on Ray train with strategy=multi_worker)"
+    return device
 
 
 def _automatic(launcher: LauncherConfig, environment: Mapping[str, str], gpus: int) -> Placement:
     if cluster_of(environment):
         return _external(environment)
+    if launcher.name == "ray":
+        return _on_ray(launcher)
     if gpus > 1:
         return Placement("mirrored", f"TensorFlow sees {gpus} GPUs, and no scheduler named workers")
     if gpus == 1:
@@ -92,7 +110,7 @@ def _external(environment: Mapping[str, str]) -> Placement:
             remedy="start `python -m pipeline.train.worker` on every other worker",
         )
     return Placement(
-        "multi_worker", f"a scheduler named {len(cluster.addresses)} workers", (cluster,)
+        "multi_worker", f"a scheduler named {len(cluster.addresses)} workers", 1, cluster
     )
 
 
@@ -103,12 +121,12 @@ def _local(workers: int) -> Placement:
             expected="two workers or more",
             remedy="set launcher.workers=2, or use strategy=one_device",
         )
-    addresses = free_addresses(workers)
-    return Placement(
-        "multi_worker",
-        f"{workers} processes on this machine",
-        tuple(Cluster(addresses, index) for index in range(workers)),
-    )
+    return Placement("multi_worker", f"{workers} processes on this machine", workers)
+
+
+def _on_ray(launcher: LauncherConfig) -> Placement:
+    where = "a Ray of its own" if launcher.address is None else f"the Ray at {launcher.address}"
+    return Placement("multi_worker", f"{launcher.workers} processes on {where}", launcher.workers)
 
 
 def free_addresses(count: int) -> tuple[str, ...]:

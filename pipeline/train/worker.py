@@ -38,11 +38,22 @@ class Voice:
     """What a worker tells its launcher: lines of JSON; without a launcher nothing.
 
     Args:
-        descriptor: Of the pipe; None without a launcher.
+        descriptor: Of the socket; None without a launcher.
     """
 
     def __init__(self, descriptor: int | None) -> None:
         self._file = None if descriptor is None else os.fdopen(descriptor, "w", encoding="utf-8")
+
+    def leave_with_launcher(self, grace_seconds: float) -> None:
+        """Ends the process when the launcher, which never says a word, has closed its end."""
+
+        def watch(descriptor: int) -> None:
+            os.read(descriptor, 1)
+            time.sleep(grace_seconds)
+            os._exit(1)
+
+        if self._file:
+            threading.Thread(target=watch, args=(self._file.fileno(),), daemon=True).start()
 
     def tell(self, **facts: Any) -> None:
         """Tells facts by name."""
@@ -65,13 +76,13 @@ def main() -> int:
     """Works; returns the exit code."""
     parser = argparse.ArgumentParser(description="a worker of stage train; see docs/training.md")
     parser.add_argument("--job", type=Path, help="a file of the launcher")
-    parser.add_argument("--voice", type=int, help="descriptor of a pipe to the launcher")
+    parser.add_argument("--voice", type=int, help="descriptor of a socket to the launcher")
     options = parser.parse_args()
     voice = Voice(options.voice)
     try:
         job = _read_job(options.job)
         if options.voice is not None:
-            _leave_with_launcher(job["grace_seconds"])
+            voice.leave_with_launcher(job["grace_seconds"])
         _work(job, voice)
     except PipelineError as error:
         _complain(voice, error, "")
@@ -118,17 +129,6 @@ def _work(job: Mapping[str, Any], voice: Voice) -> None:
     context = Context(root=root, journal=Journal(Path(job["journal"])), tracking=tracking)
     work(config, Artifacts(root), context, team, voice.progress)
     voice.tell(state="done")
-
-
-def _leave_with_launcher(grace_seconds: float) -> None:
-    """Ends the process when the launcher has died: standard input is a pipe that it holds."""
-
-    def watch() -> None:
-        os.read(sys.stdin.fileno(), 1)
-        time.sleep(grace_seconds)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 class _LostError(PipelineError):

@@ -65,7 +65,8 @@ class TuneConfig:
     budget: BudgetConfig
     """When to stop."""
     jobs: int = Field(ge=1)
-    """Trials at once on this machine, each in a process of its own with its share of the cores."""
+    """Trials at once, each in a process of its own: on this machine, with its share of the cores,
+    or on the cluster of launcher=ray."""
     seed: int = Field(ge=0, lt=2**31)
     """Decides what is drawn; training has its own seed (train.seed)."""
 

@@ -78,6 +78,7 @@ class Search:
         self.running: dict[Worker, Running] = {}
         self.ends_at = time.monotonic() + 60 * (config.budget.minutes or float("inf"))
         self.failures = 0
+        self.any_ready = False
         self.any_went_well = False
 
     def run(self) -> None:
@@ -117,6 +118,7 @@ class Search:
             self._died(worker)
         elif "ready" in message:
             self._require_metric(message["ready"]["metrics"])
+            self.any_ready = True
             self.crew.set_idle(worker)
         elif "refused" in message:
             raise PipelineError(message["refused"])
@@ -129,9 +131,10 @@ class Search:
     def _died(self, worker: Worker) -> None:
         reason = worker.death()
         self.crew.dismiss(worker)
-        if worker not in self.running:
+        if worker in self.running:
+            self._failed(self.running.pop(worker), reason)
+        elif not (worker.program.lost and self.any_ready):
             raise PipelineError(f"a search worker did not start: {reason}")
-        self._failed(self.running.pop(worker), reason)
         self.crew.hire()
 
     def _require_metric(self, metrics: list[str]) -> None:

@@ -14,84 +14,59 @@ Either side that dies ends the other.
 from __future__ import annotations
 
 import json
-import os
-import select
 import signal
-import socket
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.runtime import usable_cores
+from pipeline.core.program import VOICE, Listen, Program
 
 Message = Mapping[str, Any]
+
+_TICK_SECONDS = 1.0
 
 
 class Worker:
     """One such process.
 
     Args:
-        command: The program; the number of its socket is added as the last argument.
-        root: The project, its working folder.
+        program: What was started.
         log: Where what it prints goes.
-        environment: Variables added to this process's own.
     """
 
-    def __init__(
-        self, command: Sequence[str], root: Path, log: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, program: Program, log: Path) -> None:
+        self.program = program
         self.log = log
-        self.socket, theirs = socket.socketpair()
-        with theirs, log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [*command, str(theirs.fileno())],
-                cwd=root,
-                env={**os.environ, **environment},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the search, which ends its workers
-            )
-        self.lines = self.socket.makefile("r", encoding="utf-8")
-
-    def fileno(self) -> int:
-        """Lets `select` wait for it."""
-        return self.socket.fileno()
 
     def send(self, message: Message) -> None:
         """Says something; a worker that has died is noticed when it is heard next."""
-        try:
-            self.socket.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            return
+        self.program.say(json.dumps(message))
 
-    def hear(self) -> Message | None:
-        """What it says next; None when it has died."""
-        try:
-            line = self.lines.readline()
-        except OSError:
-            line = ""
-        message: Message | None = json.loads(line) if line.endswith("\n") else None
+    def take(self, stream: str, line: str) -> Message | None:
+        """Logs what it printed; returns what it said."""
+        if stream != VOICE:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
+            return None
+        message: Message = json.loads(line)
         return message
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has died."""
+        return self.program.ended is not None or bool(self.program.lost)
 
     def death(self) -> str:
         """How it died, in words."""
-        code = self.process.wait()
+        if self.program.lost:
+            return self.program.lost
+        code = self.program.ended or 0
         if code == -signal.SIGKILL:
             return "its process was killed (out of memory?)"
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"its process died ({how}); its last words are in {self.log}"
-
-    def end(self) -> None:
-        """Ends the process, now."""
-        self.process.kill()
-        self.process.wait()
-        self.lines.close()
-        self.socket.close()
 
 
 @dataclass
@@ -99,18 +74,18 @@ class Crew:
     """Workers of one search.
 
     Attributes:
-        command: The program of each.
-        root: The project.
-        folder: Where their logs go.
+        folder: Where their log goes.
         size: How many at once.
+        start: Starts the program of one.
+        listen: Hears such programs.
         idle: Those that wait for a trial.
         busy: Those that start or train.
     """
 
-    command: Sequence[str]
-    root: Path
     folder: Path
     size: int
+    start: Callable[[], Program]
+    listen: Listen
     idle: list[Worker] = field(default_factory=list)
     busy: list[Worker] = field(default_factory=list)
 
@@ -123,19 +98,11 @@ class Crew:
             yield self
         finally:
             for worker in (*self.idle, *self.busy):
-                worker.end()
+                worker.program.end()
 
     def hire(self) -> None:
         """Starts one worker; it is busy until it has said that it is ready."""
-        threads = str(max(1, usable_cores() // self.size))
-        environment = {
-            "TF_NUM_INTRAOP_THREADS": threads,
-            "TF_NUM_INTEROP_THREADS": threads,
-            # Several processes share a GPU only where none takes all of its memory at once.
-            **({"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if self.size > 1 else {}),
-        }
-        log = self.folder / "workers.log"
-        self.busy.append(Worker(self.command, self.root, log, environment))
+        self.busy.append(Worker(self.start(), self.folder / "workers.log"))
 
     def set_idle(self, worker: Worker) -> None:
         """The worker waits for a trial."""
@@ -151,10 +118,15 @@ class Crew:
     def dismiss(self, worker: Worker) -> None:
         """Forgets a worker that has died."""
         self.busy.remove(worker)
-        worker.end()
+        worker.program.end()
 
     def speaking(self) -> Iterator[tuple[Worker, Message | None]]:
-        """Waits until someone speaks; what each of them says, None from one that has died."""
-        ready, _, _ = select.select(self.busy, [], [])
-        for worker in ready:
-            yield worker, worker.hear()
+        """Waits a while for words; what each worker says, None from one that has died."""
+        workers = {worker.program: worker for worker in self.busy}
+        for program, stream, line in self.listen(list(workers), _TICK_SECONDS):
+            message = workers[program].take(stream, line)
+            if message is not None:
+                yield workers[program], message
+        for worker in workers.values():
+            if worker.gone and worker in self.busy:
+                yield worker, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -101,10 +102,25 @@ def test_auto_takes_what_is_there_and_says_why(
 
 
 def test_local_workers_get_addresses_of_their_own() -> None:
-    found = placed(strategy__name="multi_worker", launcher__workers=3)
-    assert [process.index for process in found.processes] == [0, 1, 2]
-    assert len(set(found.processes[0].addresses)) == 3
+    assert placed(strategy__name="multi_worker", launcher__workers=3).processes == 3
     assert len(set(free_addresses(20))) == 20
+
+
+@pytest.mark.parametrize(
+    ("strategy", "address", "processes", "why"),
+    [
+        ("multi_worker", None, 1, "a Ray of its own"),
+        ("auto", "head:6379", 1, "the Ray at head:6379"),
+        ("one_device", None, 0, "of this machine .on Ray train with strategy=multi_worker"),
+    ],
+)
+def test_ray_takes_even_one_worker(
+    strategy: str, address: str | None, processes: int, why: str
+) -> None:
+    changes = {"launcher__name": "ray", "launcher__address": address, "launcher__workers": 1}
+    found = placed(strategy__name=strategy, **changes)
+    assert found.processes == processes
+    assert re.search(why, found.why)
 
 
 @pytest.mark.parametrize(

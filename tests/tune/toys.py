@@ -15,6 +15,7 @@ from pipeline.core import tracking
 from pipeline.core.errors import ConfigError
 from pipeline.core.schema import build
 from pipeline.tune.config import TuneConfig
+from pipeline.tune.crews import local_crew
 from pipeline.tune.search import Search
 from pipeline.tune.space import read_space
 from pipeline.tune.story import Story
@@ -54,14 +55,14 @@ class ToyConfigs:
         return dict(values)
 
 
-def search(root: Path, config: TuneConfig) -> optuna.Study:
-    """Opens or resumes the study in `root` and searches."""
+def search(root: Path, config: TuneConfig, crew: Crew | None = None) -> optuna.Study:
+    """Opens or resumes the study in `root` and searches, with local processes or `crew`."""
     root.mkdir(parents=True, exist_ok=True)
     study = open_study(root, config, {"metric": config.metric, "space": str(config.space)}, "key")
     put_again(study)
     run = tracking.open_search(root, {"tune": {}}, name="tune toy", key="key")
     story = Story(root, config, None, run, study)
-    crew = Crew((sys.executable, str(WORKER)), root, root, config.jobs)
+    crew = crew or local_crew((str(WORKER),), root, root, config.jobs)
     space = read_space(config.space)
     with story.telling():
         Search(
