@@ -41,12 +41,14 @@ class Team:
         workers: Processes.
         worker: Which of them this one is, from 0; 0 is the chief.
         clips: Whether the team clips gradients, because the optimiser sees a replica's only.
+        member: What people call one of them.
     """
 
     replicas = 1
     workers = 1
     worker = 0
     clips = False
+    member = "replica"
 
     @property
     def is_chief(self) -> bool:
@@ -70,18 +72,26 @@ class Team:
         """Within `step`: calls what computes gradients, where layers find the other replicas."""
         return function(data)
 
+    def replica(self) -> int | tf.Tensor:
+        """Within `step`: which of the team's replicas this one is, from 0."""
+        return 0
+
     def exchange(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
-    ) -> tuple[Gradients, tf.Tensor]:
+    ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
         """Within `step`: what the optimiser is to take, and `numbers` added up.
 
         Args:
             gradients: This replica's, of its share of the loss.
             numbers: Anything else, float32 `[n]`.
             clip_norm: Where the team clips: the longest gradient, over all weights and replicas.
+
+        Returns:
+            Gradients, numbers, and seconds from this worker's being ready to having the sum,
+            float64; 0 in a process without others.
         """
         del clip_norm
-        return gradients, numbers
+        return gradients, numbers, tf.zeros([], tf.float64)
 
     def gather(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Arrays of equal shape `[n, ...]`, one of each worker, as `[workers * n, ...]`."""
@@ -103,6 +113,7 @@ class Workers(Team):
     """
 
     clips = True
+    member = "worker"
 
     def __init__(self, cluster: Cluster, timeout_seconds: float = 120.0) -> None:
         roll_call(cluster, timeout_seconds)
@@ -120,7 +131,20 @@ class Workers(Team):
         """In the strategy's context: batch normalisation takes its mean over all workers."""
         return self._strategy.run(function, args=(data,))
 
+    def replica(self) -> int:
+        """See `Team.replica`."""
+        return self.worker
+
     def exchange(
+        self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
+    ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
+        """See `Team.exchange`."""
+        ready = _time_after([gradients, numbers])
+        with tf.control_dependencies([ready]):
+            gradients, numbers = self._total(gradients, numbers, clip_norm)
+        return gradients, numbers, _time_after([gradients, numbers]) - ready
+
+    def _total(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
     ) -> tuple[Gradients, tf.Tensor]:
         """One collective operation for all dense tensors, since each one costs milliseconds.
@@ -175,6 +199,12 @@ class Workers(Team):
         return self._strategy.run(_concat, args=(rows,))
 
 
+def _time_after(tensors: Any) -> tf.Tensor:
+    """Seconds of the clock, float64, when all of them are there (on a GPU: are asked for)."""
+    with tf.control_dependencies(tf.nest.flatten(tensors, expand_composites=True)):
+        return tf.timestamp()
+
+
 def _sum(vector: tf.Tensor) -> tf.Tensor:
     # The identity has a device, which a tensor from outside has not and the strategy asks for.
     context = tf.distribute.get_replica_context()
@@ -219,18 +249,22 @@ class Mirrored(Team):
             lambda answer: self._strategy.experimental_local_results(answer)[0], answers
         )
 
+    def replica(self) -> int | tf.Tensor:
+        """See `Team.replica`."""
+        return tf.distribute.get_replica_context().replica_id_in_sync_group
+
     def exchange(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
-    ) -> tuple[Gradients, tf.Tensor]:
+    ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
         """Leaves it to Keras's optimiser to add up, but clips before, by the norm of the sum."""
         total = tf.distribute.get_replica_context().all_reduce
         sums = tf.distribute.ReduceOp.SUM
         if clip_norm is None:
-            return gradients, total(sums, numbers)
+            return gradients, total(sums, numbers), tf.zeros([], tf.float64)
         mine = _dense(gradients)
         *added, square, numbers = total(sums, [*mine, _square_of_slices(gradients), numbers])
         factor = _factor(gradients, added, square, clip_norm)
-        return [gradient * factor for gradient in mine], numbers
+        return [gradient * factor for gradient in mine], numbers, tf.zeros([], tf.float64)
 
 
 def _dense(gradients: Gradients) -> Gradients:

@@ -155,9 +155,9 @@ def _complain(voice: Voice, error: PipelineError, trace: str) -> None:
             "came": error.came,
             "expected": error.expected,
             "remedy": error.remedy,
-            "kind": type(error).__name__,
             "exit_code": error.exit_code,
             "lost": error.__class__ is _LostError,
+            "of_all_workers": getattr(error, "of_all_workers", False),
         }
     )
 

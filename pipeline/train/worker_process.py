@@ -106,9 +106,10 @@ class WorkerProcess:
             self._process.terminate()
 
     def failure(self) -> PipelineError:
-        """What it reported, with its name."""
+        """What it reported, with its name where it is not what all report."""
         told = self.error or {}
-        error = PipelineError(f"worker {self.index}: {told['came']}", told["expected"])
+        name = "" if told["of_all_workers"] else f"worker {self.index}: "
+        error = PipelineError(f"{name}{told['came']}", told["expected"])
         error.remedy = told["remedy"]
         error.exit_code = told["exit_code"]  # type: ignore[misc]
         return error
