@@ -45,9 +45,11 @@ from pipeline.core.features import (  # noqa: E402
 )
 from pipeline.train import STAGE, models  # noqa: E402
 from pipeline.train.config import TrainStageConfig  # noqa: E402
+from pipeline.train.core import build_core  # noqa: E402
 from pipeline.train.examples import Examples  # noqa: E402
-from pipeline.train.fitting import Plan, build_core, plan, trainer_of  # noqa: E402
+from pipeline.train.fitting import trainer_of  # noqa: E402
 from pipeline.train.input import InMemory, endless  # noqa: E402
+from pipeline.train.plan import Plan, plan  # noqa: E402
 
 NUMBERS = 30
 WORDS = {"carrier": 16, "origin": 3, "dest": 100, "maker": 15, "engine": 5, "day": 7, "pair": 90}

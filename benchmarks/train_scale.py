@@ -70,8 +70,10 @@ def side_process(side: str, model: str, rows: int, batch: int, core: int) -> dic
     from train import Clock, made_up, settings
 
     from pipeline.train.cluster import cluster_of
-    from pipeline.train.fitting import build_core, plan, trainer_of
+    from pipeline.train.core import build_core
+    from pipeline.train.fitting import trainer_of
     from pipeline.train.input import InMemory, Share, endless
+    from pipeline.train.plan import plan
     from pipeline.train.strategy import ALONE, Workers
 
     cluster = cluster_of(os.environ)

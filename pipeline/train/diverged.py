@@ -14,8 +14,8 @@ from pipeline.core.artifacts import STATE
 from pipeline.core.features import FeatureSet
 from pipeline.core.publishing import publish_file
 from pipeline.train.config import TrainConfig
-from pipeline.train.fitting import Plan
 from pipeline.train.input import Source, endless
+from pipeline.train.plan import Plan
 from pipeline.train.strategy import Team
 from pipeline.train.watch import TrainingDivergedError
 

@@ -181,9 +181,11 @@ def _require_punctual(workers: list[WorkerProcess], launcher: LauncherConfig) ->
     limit = launcher.stall_timeout_seconds
     silent = [w for w in workers if w.state == "training" and now - w.heard > limit]
     if silent:
-        worst = [min(silent, key=lambda worker: worker.heard)]
+        # The others wait for it, so all are silent; one that is held is surely the one.
+        worst = [min(silent, key=lambda worker: (not worker.is_stopped, worker.heard))]
+        held = ": it is stopped, by a signal or a debugger" if worst[0].is_stopped else ""
         raise WorkerDiedError(
-            f"worker {worst[0].index} has been silent for {limit:g} s",
+            f"worker {worst[0].index} has been silent for {limit:g} s{held}",
             expected="a sign of life after every call into TensorFlow",
             remedy="raise launcher.stall_timeout_seconds where calls or validation take so long,"
             " or lower train.steps_per_execution",

@@ -19,12 +19,14 @@ class Placement:
     Attributes:
         strategy: one_device, mirrored or multi_worker.
         why: One sentence for people.
+        replicas: How many will share a batch.
         processes: What each process that is to be started here is told; None is no cluster. With
             none to start, the training runs in this process.
     """
 
     strategy: str
     why: str
+    replicas: int = 1
     processes: tuple[Cluster | None, ...] = ()
 
 
@@ -53,9 +55,9 @@ def place(config: TrainStageConfig, environment: Mapping[str, str], gpus: int) -
             return Placement(name, "the first GPU" if gpus else "the CPU")
         case "mirrored" if logical:
             # TensorFlow divides a CPU before its first operation only: in a process of its own.
-            return Placement(name, f"{logical} logical CPU devices, in a process", (None,))
+            return Placement(name, f"{logical} logical CPU devices, in a process", logical, (None,))
         case "mirrored":
-            return Placement(name, f"the {gpus} GPUs of this machine")
+            return Placement(name, f"the {gpus} GPUs of this machine", gpus)
         case "multi_worker" if config.launcher.name == "external":
             return _external(environment)
         case "multi_worker":
@@ -66,7 +68,8 @@ def _automatic(launcher: LauncherConfig, environment: Mapping[str, str], gpus: i
     if cluster_of(environment):
         return _external(environment)
     if gpus > 1:
-        return Placement("mirrored", f"TensorFlow sees {gpus} GPUs, and no scheduler named workers")
+        why = f"TensorFlow sees {gpus} GPUs, and no scheduler named workers"
+        return Placement("mirrored", why, gpus)
     if gpus == 1:
         return Placement("one_device", "TensorFlow sees one GPU, and no scheduler named workers")
     several = f", so not {launcher.workers} of them" if launcher.workers > 1 else ""
@@ -91,9 +94,8 @@ def _external(environment: Mapping[str, str]) -> Placement:
             expected="the stage on worker 0 (or chief 0) alone",
             remedy="start `python -m pipeline.train.worker` on every other worker",
         )
-    return Placement(
-        "multi_worker", f"a scheduler named {len(cluster.addresses)} workers", (cluster,)
-    )
+    workers = len(cluster.addresses)
+    return Placement("multi_worker", f"a scheduler named {workers} workers", workers, (cluster,))
 
 
 def _local(workers: int) -> Placement:
@@ -107,6 +109,7 @@ def _local(workers: int) -> Placement:
     return Placement(
         "multi_worker",
         f"{workers} processes on this machine",
+        workers,
         tuple(Cluster(addresses, index) for index in range(workers)),
     )
 

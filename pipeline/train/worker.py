@@ -139,12 +139,6 @@ def _explained(error: Exception) -> PipelineError:
     kind = type(error).__name__
     if kind in {"UnavailableError", "AbortedError", "CancelledError", "InternalError"}:
         return _LostError(f"it lost the other workers: {str(error).splitlines()[0]}")
-    if kind == "ResourceExhaustedError" or isinstance(error, MemoryError):
-        return PipelineError(
-            f"out of memory: {str(error).splitlines()[0] if str(error) else kind}",
-            remedy="lower train.global_batch_size, raise train.gradient_accumulation, use fewer"
-            " workers or set train.input=stream",
-        )
     return PipelineError(f"{kind}: {error}", remedy="see the traceback above")
 
 

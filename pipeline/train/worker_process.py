@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -14,7 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+import psutil
+
 from pipeline.core.errors import PipelineError
+
+_HELD = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 class WorkerProcess:
@@ -104,6 +109,13 @@ class WorkerProcess:
         """Sends SIGTERM, upon which a training worker saves and leaves with the others."""
         if self._process.poll() is None:
             self._process.terminate()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is held by a signal or a debugger."""
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self._process.pid).status() in _HELD
+        return False
 
     def failure(self) -> PipelineError:
         """What it reported, with its name where it is not what all report."""

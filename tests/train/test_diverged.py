@@ -61,7 +61,9 @@ def test_the_exact_step_is_named_and_its_batch_kept(tmp_path: Path) -> None:
 def test_of_two_workers_the_one_with_the_row_is_named(tmp_path: Path) -> None:
     artifacts, step, place = spoiled(tmp_path)
     worker = place // (BATCH // 2)
-    message = rf"(?s)^the loss became .* in step {step} of epoch 0 on worker {worker}, at .*{BATCHES}"
+    message = (
+        rf"(?s)^the loss became .* in step {step} of epoch 0 on worker {worker}, at .*{BATCHES}"
+    )
     with pytest.raises(PipelineError, match=message) as raised:
         train(artifacts, "linear", strategy__name="multi_worker", **CHANGES)
     assert raised.value.exit_code == 1

@@ -13,8 +13,8 @@ from pipeline.core.encoding import Encoded
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.train.config import EarlyStoppingConfig
 from pipeline.train.examples import Examples
-from pipeline.train.fitting import plan
 from pipeline.train.optimization import loss
+from pipeline.train.plan import plan
 from pipeline.train.strategy import Team
 from pipeline.train.validation import MEASURED, Validation, require_monitor
 from pipeline.train.watch import BestWeights, EpochWatch, StepWatch, TrainingDivergedError
