@@ -1,4 +1,4 @@
-"""How the workers of a job share its time: who computes, who waits for input, who for the others."""
+"""How workers spend a step: on their own work, waiting for input, waiting for each other."""
 
 from __future__ import annotations
 

@@ -43,11 +43,11 @@ def build_core(config: TrainStageConfig, features: FeatureSet) -> keras.Model:
 def dtype_policy(name: str) -> Iterator[None]:
     """Layers made in the block compute in `name`; Keras's own default is put back after it."""
     before = keras.config.dtype_policy()
-    keras.config.setdtype_policy(name)
+    keras.config.set_dtype_policy(name)
     try:
         yield
     finally:
-        keras.config.setdtype_policy(before)
+        keras.config.set_dtype_policy(before)
 
 
 def require_whole_steps(core: keras.Model, options: TrainConfig, replicas: int) -> None:

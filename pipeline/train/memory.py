@@ -21,8 +21,10 @@ def explaining_memory() -> Iterator[None]:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
+        # Of a graph's error the first line says that it is one, a later one what was asked for.
+        what = next((line for line in said if "OOM" in line), said[0])
         raise PipelineError(
-            f"out of memory: {said[0]}",
+            f"out of memory: {what}",
             remedy="lower train.global_batch_size, raise train.gradient_accumulation, use fewer"
             " workers, set train.input=stream, or take a smaller model",
         ) from error
