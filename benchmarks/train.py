@@ -78,13 +78,24 @@ def made_up(rows: int) -> tuple[FeatureSet, Examples]:
 
 def settings(model: str) -> TrainStageConfig:
     """The shipped defaults with this model."""
-    sections: dict[str, Any] = {}
-    chosen = {"train": "default", "model": model, "strategy": "one_device", "launcher": "local"}
-    for section, name in chosen.items():
-        path = ROOT / "configs" / section / f"{name}.yaml"
-        sections[section] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    config: TrainStageConfig = STAGE.configure(sections)
+    return settings_of(section("model", model))
+
+
+def settings_of(model: dict[str, Any]) -> TrainStageConfig:
+    """The shipped defaults with this section `model`, of whatever builder."""
+    chosen = {"train": "default", "strategy": "one_device", "launcher": "local"}
+    sections = {name: section(name, choice) for name, choice in chosen.items()}
+    if "_target_" in model:
+        sections["train"]["allowed_targets"] = [model["name"]]
+    config: TrainStageConfig = STAGE.configure({**sections, "model": model})
     return config
+
+
+def section(group: str, choice: str) -> dict[str, Any]:
+    """A file of configs/."""
+    text = (ROOT / "configs" / group / f"{choice}.yaml").read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
 
 
 class Clock(keras.callbacks.Callback):

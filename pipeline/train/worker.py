@@ -30,6 +30,7 @@ from pipeline.core.tracking import Journal, TrackingConfig
 from pipeline.train import STAGE
 from pipeline.train.cluster import cluster_of
 from pipeline.train.config import TrainStageConfig
+from pipeline.train.ring import RingBrokenError
 
 EXIT_INTERRUPTED = 130
 
@@ -137,7 +138,8 @@ class _LostError(PipelineError):
 
 def _explained(error: Exception) -> PipelineError:
     kind = type(error).__name__
-    if kind in {"UnavailableError", "AbortedError", "CancelledError", "InternalError"}:
+    lost = {"UnavailableError", "AbortedError", "CancelledError", "InternalError"}
+    if kind in lost or RingBrokenError.__name__ in str(error):
         return _LostError(f"it lost the other workers: {str(error).splitlines()[0]}")
     return PipelineError(f"{kind}: {error}", remedy="see the traceback above")
 

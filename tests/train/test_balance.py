@@ -1,15 +1,12 @@
-"""How workers share a step: what each one tells, what the card and MLflow show of it."""
+"""How workers share a step: what is told of it."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from pipeline.train.balance import WorkerPace
 from pipeline.train.card import facts
 from pipeline.train.fitting import Fitted
-from tests.train.worlds import context, processed, train
 
 QUICK = WorkerPace(512, 0.010, 0.001, 0.005, 0.006)
 SLOW = WorkerPace(512, 0.010, 0.004, 0.001, 0.006)
@@ -35,14 +32,3 @@ def test_the_slow_one_waits_for_nobody() -> None:
 def test_one_process_has_no_balance_and_none_at_all_no_pace() -> None:
     assert not {"balance", "worker_0.step_ms"} & set(facts(fitted(QUICK)))
     assert facts(fitted()) == {}
-
-
-def test_two_workers_are_on_the_card_and_in_the_journal(tmp_path: Path) -> None:
-    artifacts = processed(tmp_path, "binary")
-    train(artifacts, "linear", strategy__name="multi_worker", train__steps_per_execution=2)
-    card = artifacts.training_card.read_text(encoding="utf-8")
-    assert "A step of each worker" in card
-    assert "<td>1</td>" in card.partition("when not waiting for the others")[2]
-    told = context(tmp_path).journal.path.read_text(encoding="utf-8")
-    for name in ("balance", "worker_0.examples_per_second", "worker_1.others_share"):
-        assert f'"{name}"' in told

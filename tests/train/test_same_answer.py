@@ -20,7 +20,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.model import core_of, load_model
 from pipeline.train.core import build_core, require_whole_steps
 from tests.train.crew import train_in_crew
-from tests.train.worlds import features, processed, settings, train
+from tests.train.worlds import context, features, processed, settings, train
 
 PLAIN = {"model__dropout": 0.0, "model__input_dropout": 0.0}
 CASES: dict[str, tuple[str, str, dict[str, Any], float]] = {
@@ -112,6 +112,18 @@ def test_both_processes_hold_the_same_weights_and_stop_together(
     assert chief == other
     if "stopped early" in name:
         assert 1 < chief["epochs"] < 8
+
+
+def test_the_pace_of_both_is_on_the_card_and_in_the_journal(
+    trained: dict[str, tuple[Artifacts, Artifacts]],
+) -> None:
+    two = trained["accumulated, stopped early"][1]
+    card = two.training_card.read_text(encoding="utf-8")
+    assert "A step of each worker" in card
+    assert "<td>1</td>" in card.partition("when not waiting for the others")[2]
+    told = context(two.root).journal.path.read_text(encoding="utf-8")
+    for name in ("balance", "worker_0.examples_per_second", "worker_1.others_share"):
+        assert f'"{name}"' in told
 
 
 def test_xla_gives_the_answer_of_a_step_that_is_not_compiled(
