@@ -88,7 +88,8 @@ class TrainConfig:
     steps_per_execution: int = Field(ge=1)
     """Steps run in one call into TensorFlow; more is faster and shows progress less often."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
-    """What layers compute in; weights are float32 in each case."""
+    """What layers compute in; weights are float32 in each case. 16 bits: half the memory and more
+    speed on GPUs that have units for them, less speed on CPUs."""
     gradient_accumulation: int = Field(ge=1)
     """Parts a batch is taken in, one after another: less memory for activations, less speed."""
     jit_compile: bool
@@ -145,7 +146,8 @@ class LauncherConfig:
     workers: int = Field(ge=1, le=256)
     """Processes that local starts; external counts those that the scheduler names."""
     threads: int | None = Field(ge=1)
-    """Threads of each process that local starts; null shares the cores evenly."""
+    """Threads of each process that local starts; null shares the cores evenly. More of them than
+    cores, over all processes, wait for each other."""
     start_timeout_seconds: float = Field(gt=0)
     """How long a worker may take to join the others."""
     stall_timeout_seconds: float = Field(gt=0)

@@ -1,4 +1,4 @@
-"""Adding up over sockets: what TensorFlow does for CPUs in some gRPC calls a step, for a fifth.
+"""Adding up over plain sockets: for CPUs TensorFlow takes gRPC calls, which cost several times that.
 
 A ring all-reduce (P. Patarasuk, X. Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of
 Workstations, 2009): each worker sends to the next one and hears from the one before. The vector is
