@@ -1,4 +1,4 @@
-"""Adding up over plain sockets: for CPUs TensorFlow takes gRPC calls, which cost several times that.
+"""Adding up over plain sockets: TensorFlow, on CPUs, takes gRPC calls, which cost far more.
 
 A ring all-reduce (P. Patarasuk, X. Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of
 Workstations, 2009): each worker sends to the next one and hears from the one before. The vector is

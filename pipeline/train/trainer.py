@@ -80,14 +80,13 @@ class Trainer(keras.Model):  # type: ignore[misc]
             logs = {name: tf.zeros([]) for name in ("loss", "last_loss", "stops")}
             exploded = tf.zeros([self.team.replicas])
             waited = tf.zeros([2], tf.float64)
-            steps = 0.0
-            for _ in tf.range(self.steps_per_call):
+            steps, sane = tf.zeros([]), tf.constant(True)  # noqa: FBT003 - a tensor
+            while tf.logical_and(sane, steps < self.steps_per_call):
                 batch, for_batch = _timed_next(batches)
                 logs, exploded, for_others = self.team.run(self.train_step, batch)
                 waited += tf.stack([for_batch, for_others])
                 steps += 1.0
-                if not logs["last_loss"] <= HIGHEST_LOSS:  # also true for NaN
-                    break
+                sane = logs["last_loss"] <= HIGHEST_LOSS  # false for NaN too
             return {**logs, "steps": steps}, {"exploded": exploded, "waited": waited}
 
         def call_or_skip(batches: Any) -> Any:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -135,11 +136,24 @@ def test_whatever_befalls_a_job_it_ends_with_the_bits_of_an_undisturbed_one(
     np.testing.assert_array_equal(weights(artifacts), expected)
 
 
-def test_a_frozen_worker_is_named_and_the_job_ended(tmp_path: Path) -> None:
+def test_a_frozen_worker_is_named_and_the_job_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All fall silent, since they wait for it; the launcher's clock jumps over the silence."""
+    ahead = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
+    monkeypatch.setattr("pipeline.train.launch.time", clock)
+
+    def freeze(workers: list[psutil.Process]) -> None:
+        workers[1].suspend()
+        while workers[1].status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+        ahead[0] = 301
+
     artifacts = processed(tmp_path, "binary")
-    freezer = At(artifacts, lambda workers: workers[1].suspend())
-    with pytest.raises(PipelineError, match=r"worker 1 has been silent for 10 s: it is stopped"):
-        train(artifacts, "mlp", **ONCE, launcher__stall_timeout_seconds=10)
+    freezer = At(artifacts, freeze)
+    with pytest.raises(PipelineError, match=r"worker 1 has been silent for 300 s: it is stopped"):
+        train(artifacts, "mlp", **ONCE)
     assert freezer.done
     assert not workers_of_this_process()
     assert not (artifacts.root / TRAINED).exists()
