@@ -194,13 +194,11 @@ def verdict(found: dict[str, dict[str, tuple[float, float]]]) -> str:
 
     least = min(against_fit("stage, one step per call").values())
     ratios = against_fit("stage")
-    told = [
-        f"{model} {ratio:.2f}{'' if ratio >= 2 else ' (no)'}" for model, ratio in ratios.items()
-    ]
+    told = [f"{name} {ratio:.2f}" + " (no)" * (ratio < 2) for name, ratio in ratios.items()]
     return (
-        f"With one step per call {least:.2f} times `fit` at least; 0.95 is wanted. With the defaults,"
-        f" of a small model, 2 is wanted: {', '.join(told)}. Where it is missed the model's own"
-        " arithmetic is the larger part of a step."
+        f"With one step per call {least:.2f} times `fit` at least; 0.95 is wanted. With the"
+        f" defaults, of a small model, 2 is wanted: {', '.join(told)}. Where it is missed the"
+        " model's own arithmetic is the larger part of a step."
     )
 
 

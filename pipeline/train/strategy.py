@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -105,8 +106,8 @@ ALONE = Team()
 class Workers(Team):
     """Processes with one device each, added up by collective operations of TensorFlow.
 
-    On CPUs, where those cost more than a small model's whole step, the gradients take a ring of
-    plain sockets; what layers ask of each other does not.
+    On CPUs, where those cost as much as a small model's step, gradients take a ring of plain
+    sockets; what layers ask of each other does not.
 
     Args:
         cluster: All of them.
@@ -130,9 +131,9 @@ class Workers(Team):
             rpc_layer="grpc",
         )
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-        self._ring = None
-        if self.workers > 1 and not tf.config.list_physical_devices("GPU"):
-            self._ring = join_ring(cluster, self.gather)
+        gpus = np.array([[len(tf.config.list_physical_devices("GPU"))]], np.int32)
+        on_cpus = self.workers > 1 and not self.gather(gpus).any()
+        self._ring = join_ring(cluster, self.gather) if on_cpus else None
 
     def differentiate(self, function: Callable[[Any], Any], data: Any) -> Any:
         """In the strategy's context: batch normalisation takes its mean over all workers."""
