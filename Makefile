@@ -50,6 +50,7 @@ bench: $(INSTALLED)  ## the benchmarks behind docs/benchmarks.md
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/train_scale.py
+	$(BIN)/python benchmarks/train_resume.py
 
 clean:  ## remove the environment and everything that is local to this machine
 	rm -rf .venv .pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis

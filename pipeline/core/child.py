@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -10,10 +11,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from pipeline.core.program import ERR, OUT, VOICE, Line
 
 _BLOCK_BYTES = 1 << 16
 _REAP_SECONDS = 0.05
+_HELD = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 class Child:
@@ -79,6 +83,13 @@ class Child:
     def poll(self) -> int | None:
         """Its exit code, once it has ended; there may be more to read."""
         return self._process.poll()
+
+    @property
+    def is_held(self) -> bool:
+        """See `Program.is_held`."""
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self._process.pid).status() in _HELD
+        return False
 
     def say(self, line: str) -> None:
         """See `Program.say`."""

@@ -23,6 +23,10 @@ class Program(Protocol):
     ended: int | None
     lost: str
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a signal or a debugger holds it, as far as can be seen from here."""
+
     def say(self, line: str) -> None:
         """Tells it a line; that it has died is noticed when it is heard next."""
 

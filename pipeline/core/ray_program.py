@@ -51,6 +51,11 @@ class Remote:
 
         return bool(ray.wait([self._started], timeout=0)[0])
 
+    @property
+    def is_held(self) -> bool:
+        """Never: it is on another machine."""
+        return False
+
     def say(self, line: str) -> None:
         """See `Program.say`."""
         self.actor.say.remote(line)

@@ -2,57 +2,54 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.core.page import BLUE, GREEN, ORANGE, chart, gallery, page, table
 from pipeline.core.records import TrainingRecord
-from pipeline.train.config import TrainConfig
-from pipeline.train.fitting import Fitted, Plan
-from pipeline.train.input import Source, endless
+from pipeline.train.balance import WorkerPace
+from pipeline.train.fitting import Fitted
+from pipeline.train.plan import Plan
 from pipeline.train.watch import Row
 
-_INPUT_SECONDS = 0.1
-_INPUT_BATCHES = 64
 
-
-def input_seconds(train: Source, options: TrainConfig, cut: Plan) -> float:
-    """Seconds that the input takes for a batch when nothing else runs; measured for 0.1 s.
-
-    In training the next batches are made beside the steps, so this share of a step is the most
-    that steps can wait for input.
-    """
-    batches = iter(endless(train, cut.batch_rows, options.seed))
-    for _ in range(2):  # the first ones pay for threads and buffers
-        next(batches)
-    made, started = 0, time.perf_counter()
-    while made < _INPUT_BATCHES and time.perf_counter() - started < _INPUT_SECONDS:
-        next(batches)
-        made += 1
-    return (time.perf_counter() - started) / made
-
-
-def facts(fitted: Fitted, cut: Plan, input_alone: float, cpu_seconds: float) -> dict[str, float]:
+def facts(fitted: Fitted) -> dict[str, float]:
     """What a training cost, for the card and for MLflow.
 
     Returns:
-        `step_ms`: a step's time, without the first epoch, which pays for tracing, where there is
-        another; `input_ms`: its input's, alone; `input_share`: of the step, 0 to
-        1; `validation_share`: of the whole time; `cores_busy`: CPU seconds per second. Empty
-        where the checkpoint taken up was already at the end.
+        Of the worker with the longest step, as `WorkerPace` has it: `step_ms`; `input_share`,
+        waiting for batches, and `others_share`, for other workers, both of the step, 0 to 1.
+        `cores_busy`: CPU seconds per second, all workers together. `validation_share`: of the whole
+        time. Of several workers `balance`, the least examples per second of one divided by the
+        most, and `worker_N.examples_per_second`, `.step_ms`, `.input_share`, `.others_share` of
+        each. Empty where the checkpoint taken up was already at the end.
     """
-    if not fitted.epoch_seconds:
+    if not fitted.workers:
         return {}
-    steady = fitted.epoch_seconds[1:] or fitted.epoch_seconds
-    step = sum(steady) / len(steady) / cut.steps_per_epoch
+    longest = max(fitted.workers, key=lambda pace: pace.step_seconds)
+    busy = sum(pace.cpu_seconds / pace.step_seconds for pace in fitted.workers)
     training = sum(fitted.epoch_seconds)
-    return {
-        "step_ms": 1e3 * step,
-        "input_ms": 1e3 * input_alone,
-        "input_share": min(1.0, input_alone / step),
+    whole = {
+        **_shares(longest),
+        "cores_busy": busy,
         "validation_share": max(0.0, 1 - training / fitted.seconds_here),
-        "cores_busy": cpu_seconds / fitted.seconds_here,
+    }
+    if len(fitted.workers) == 1:
+        return whole
+    speeds = [pace.examples_per_second for pace in fitted.workers]
+    each = {
+        f"worker_{number}.{name}": value
+        for number, pace in enumerate(fitted.workers)
+        for name, value in (_shares(pace) | {"examples_per_second": speeds[number]}).items()
+    }
+    return {**whole, "balance": min(speeds) / max(speeds), **each}
+
+
+def _shares(pace: WorkerPace) -> dict[str, float]:
+    return {
+        "step_ms": 1e3 * pace.step_seconds,
+        "input_share": pace.input_seconds / pace.step_seconds,
+        "others_share": pace.others_seconds / pace.step_seconds,
     }
 
 
@@ -75,12 +72,18 @@ def write_card(
         _draw(charts, name.removeprefix("val_") + " on the validation split", history, name, GREEN)
     _draw(charts, "Learning rate at the end of each epoch", history, "learning_rate", ORANGE)
     _draw_pace(charts, fitted, cut)
+    sections = {
+        "Curves": gallery(charts),
+        "Pace": table(("what", "value"), _rows(record, cut, measured)),
+    }
+    if len(fitted.workers) > 1:
+        sections["Workers"] = _workers(fitted.workers)
     text = page(
         f"Training of {record.model}",
         f"{record.parameters:,} parameters · {record.epochs} epochs in {record.seconds:.1f} s ·"
         f" kept epoch {record.best_epoch} with validation loss {record.validation_loss:.6g}"
         + (f" · begun with {record.warm_start}" if record.warm_start else ""),
-        {"Curves": gallery(charts), "Pace": table(("what", "value"), _rows(record, cut, measured))},
+        sections,
     )
     path.write_text(text, encoding="utf-8")
 
@@ -96,14 +99,43 @@ def _rows(
     ]
     if not measured:
         return rows
-    share = f"{measured['input_share']:.0%} of the step: the most that steps can have waited"
     return [
         *rows,
-        ("a step, past the first epoch", f"{measured['step_ms']:.3g} ms"),
-        ("its input, made alone", f"{measured['input_ms']:.3g} ms, {share}"),
+        ("a step, past the first call", f"{measured['step_ms']:.3g} ms"),
+        ("of it, waiting for input", f"{measured['input_share']:.1%}"),
         ("validation", f"{measured['validation_share']:.0%} of the time"),
         ("cores busy", f"{measured['cores_busy']:.2f}"),
     ]
+
+
+def _workers(workers: Sequence[WorkerPace]) -> str:
+    """A bar for each worker's step, and the figures."""
+    charts: list[str] = []
+    names = [f"worker {number}" for number in range(len(workers))]
+    with chart(charts, "A step of each worker, ms") as axes:
+        begun = [0.0] * len(workers)
+        for label, color, seconds in (
+            ("own work", BLUE, [pace.own_seconds for pace in workers]),
+            ("waiting for input", ORANGE, [pace.input_seconds for pace in workers]),
+            ("adding up with the others", GREEN, [pace.others_seconds for pace in workers]),
+        ):
+            widths = [1e3 * each for each in seconds]
+            axes.barh(names, widths, left=begun, color=color, label=label)
+            begun = [left + width for left, width in zip(begun, widths, strict=True)]
+        axes.invert_yaxis()
+        axes.legend()
+    head = ("worker", "examples/s when not waiting for the others", "step", "input", "others")
+    lines = [
+        (
+            number,
+            f"{pace.examples_per_second:,.0f}",
+            f"{1e3 * pace.step_seconds:.3g} ms",
+            f"{pace.input_seconds / pace.step_seconds:.1%}",
+            f"{pace.others_seconds / pace.step_seconds:.1%}",
+        )
+        for number, pace in enumerate(workers)
+    ]
+    return gallery(charts) + table(head, lines)
 
 
 def _draw_losses(charts: list[str], history: Sequence[Row], best: int) -> None:

@@ -89,7 +89,8 @@ class TrainConfig:
     steps_per_execution: int = Field(ge=1)
     """Steps run in one call into TensorFlow; more is faster and shows progress less often."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
-    """What layers compute in; weights are float32 in each case."""
+    """What layers compute in; weights are float32 in each case. 16 bits: half the memory and more
+    speed on GPUs that have units for them, less speed on CPUs."""
     gradient_accumulation: int = Field(ge=1)
     """Parts a batch is taken in, one after another: less memory for activations, less speed."""
     jit_compile: bool
@@ -147,7 +148,8 @@ class LauncherConfig:
     workers: int = Field(ge=1, le=256)
     """Processes that local and ray start; external counts those that the scheduler names."""
     threads: int | None = Field(ge=1)
-    """Threads of each process; null shares the cores evenly (local), or takes cpus_per_worker."""
+    """Threads of each process; null shares the cores evenly (local), or takes cpus_per_worker. More
+    of them than cores, over all processes, wait for each other."""
     address: str | None = Field(pattern=r"^(auto|(ray://)?[^:/]+:\d+)$")
     """Ray cluster: host:port, ray://host:port or auto; null starts one here and stops it (ray)."""
     cpus_per_worker: float = Field(gt=0)

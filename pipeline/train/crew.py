@@ -67,9 +67,10 @@ class Worker:
         self.error = {"came": why, "lost": True}
 
     def failure(self) -> PipelineError:
-        """What it reported, with its name."""
+        """What it reported, with its name where it is not what all report."""
         told = self.error or {}
-        error = PipelineError(f"worker {self.index}: {told['came']}", told["expected"])
+        name = "" if told["of_all_workers"] else f"worker {self.index}: "
+        error = PipelineError(f"{name}{told['came']}", told["expected"])
         error.remedy = told["remedy"]
         error.exit_code = told["exit_code"]  # type: ignore[misc]
         return error
@@ -112,6 +113,10 @@ class Crew:
             worker.ended = program.ended
             if program.lost:
                 worker.lost(program.lost)
+
+    def is_held(self, worker: Worker) -> bool:
+        """Whether a signal or a debugger holds it, as far as can be seen from here."""
+        return any(p.is_held for p, known in self._workers.items() if known is worker)
 
     def ask_to_stop(self) -> None:
         """Sends all of them SIGTERM, upon which a training worker saves and leaves."""

@@ -1,9 +1,8 @@
-"""Builds the core and fits it."""
+"""Fits a core: everything that stands around the steps, from the first weights to the kept ones."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -11,14 +10,15 @@ import tensorflow as tf
 
 from pipeline.core import runtime
 from pipeline.core.console import Progress, progress
-from pipeline.core.errors import ConfigError
 from pipeline.core.features import FeatureSet
-from pipeline.train import models, optimization
-from pipeline.train.batch import batch_rows
+from pipeline.train import optimization
+from pipeline.train.balance import Pace, WorkerPace
 from pipeline.train.checkpoint import Checkpoints, Saver, require_same_start
 from pipeline.train.config import TrainConfig, TrainStageConfig
+from pipeline.train.core import build_core, dtype_policy, require_whole_steps
 from pipeline.train.examples import Examples
 from pipeline.train.input import Share, Source, endless
+from pipeline.train.plan import Plan, plan_of
 from pipeline.train.scaling import scaled_rate
 from pipeline.train.signals import stopping_at_signals
 from pipeline.train.strategy import ALONE, Team
@@ -26,52 +26,6 @@ from pipeline.train.trainer import Trainer
 from pipeline.train.validation import Validation
 from pipeline.train.warm_start import EarlierModel, copy_weights
 from pipeline.train.watch import BestWeights, EpochWatch, Row, StepWatch
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the epochs are cut into calls and steps.
-
-    Attributes:
-        batch_rows: Rows of a step.
-        steps_per_call: Steps run in one call into TensorFlow.
-        calls_per_epoch: Calls that make an epoch.
-    """
-
-    batch_rows: int
-    steps_per_call: int
-    calls_per_epoch: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of an epoch: whole calls, since Keras cannot end an epoch within one."""
-        return self.steps_per_call * self.calls_per_epoch
-
-
-def plan(rows: int, global_batch_size: int, steps_per_execution: int, shares: int = 1) -> Plan:
-    """Cuts an epoch of `rows` into equal calls, as near to one pass as whole calls come.
-
-    Args:
-        rows: Of the training split.
-        global_batch_size: Rows of a step; cut to the split.
-        steps_per_execution: Steps of a call at most.
-        shares: Equal parts that a batch is cut into: replicas times accumulated parts.
-
-    Raises:
-        ConfigError: A batch cannot be cut into so many.
-    """
-    batch = min(rows - rows % shares, global_batch_size)
-    if batch < shares or batch % shares:
-        near = max(global_batch_size // shares, 1) * shares
-        raise ConfigError(
-            f"train.global_batch_size={global_batch_size} of {rows:,} rows cannot be cut into"
-            f" {shares} equal parts (replicas times train.gradient_accumulation)",
-            expected=f"a multiple of {shares}, and at least as many rows",
-            remedy=f"set train.global_batch_size={near}, or use fewer workers",
-        )
-    steps = -(-rows // batch)
-    calls = -(-steps // steps_per_execution)
-    return Plan(batch, steps_per_call=round(steps / calls), calls_per_epoch=calls)
 
 
 @dataclass(frozen=True)
@@ -86,6 +40,7 @@ class Fitted:
         examples_per_second: Training rows seen per second of it.
         seconds_here: The part of `seconds` since this process took the training up.
         epoch_seconds: Wall time of each epoch run here, without its validation.
+        workers: The pace of each worker, the chief's first; empty where nothing was left to do.
     """
 
     core: keras.Model
@@ -95,6 +50,7 @@ class Fitted:
     examples_per_second: float
     seconds_here: float
     epoch_seconds: list[float]
+    workers: list[WorkerPace]
 
 
 def fit(
@@ -131,24 +87,23 @@ def fit(
         KeyboardInterrupt: A replica was asked to stop; the state is saved.
     """
     options = config.train
-    cut = plan_of(config, len(train), team)
     if options.deterministic:
         runtime.require_determinism()
-    with team.scope():
-        core = build_core(config, features)
-        if earlier is not None:
-            copy_weights(earlier, core, features)
-        trainer = trainer_of(core, config, features, cut, team)
+    cut = plan_of(options, len(train), team.replicas)
+    core, trainer = _built(config, features, cut, team, earlier)
+
     rule = optimization.loss(features.label, options, smoothed=False)
     epochs = EpochWatch(Validation(core, validation, features.label, rule, team), tell)
-    best = BestWeights(options.early_stopping)
+    best, pace = BestWeights(options.early_stopping), Pace()
     saver = Saver(checkpoints, epochs, best)
+
     saver.restore(trainer)
     require_same_start(trainer)
     trainer.own_dropout()
     with stopping_at_signals(trainer):
-        callbacks = [*watching, epochs, best, saver]
+        callbacks = [*watching, pace, epochs, best, saver]
         _run_epochs(trainer, train, options, cut, callbacks=callbacks, show=show)
+
     seconds = saver.seconds_before + epochs.seconds
     seen = len(epochs.rows) * cut.steps_per_epoch * cut.batch_rows
     return Fitted(
@@ -159,19 +114,24 @@ def fit(
         examples_per_second=seen / seconds,
         seconds_here=epochs.seconds,
         epoch_seconds=epochs.epoch_seconds,
+        workers=pace.of_all(team, cut.batch_rows),
     )
 
 
-def plan_of(config: TrainStageConfig, rows: int, team: Team) -> Plan:
-    """The plan for this team.
-
-    Raises:
-        ConfigError: A batch cannot be shared out evenly.
-    """
-    options = config.train
-    shares = team.replicas * options.gradient_accumulation
-    batch = batch_rows(rows, options, shares)
-    return plan(rows, batch, options.steps_per_execution, shares)
+def _built(
+    config: TrainStageConfig,
+    features: FeatureSet,
+    cut: Plan,
+    team: Team,
+    earlier: EarlierModel | None,
+) -> tuple[keras.Model, Trainer]:
+    """The core with its first weights, and the trainer around it."""
+    with team.scope():
+        core = build_core(config, features)
+        require_whole_steps(core, config.train, team.replicas)
+        if earlier is not None:
+            copy_weights(earlier, core, features)
+        return core, trainer_of(core, config, features, cut, team)
 
 
 def _run_epochs(
@@ -210,43 +170,6 @@ def _run_epochs(
         )
 
 
-def build_core(config: TrainStageConfig, features: FeatureSet) -> keras.Model:
-    """Calls the builder and checks what it returns.
-
-    Raises:
-        ConfigError: The builder refuses its options, or returns something else than a core.
-    """
-    build, options = models.load(config.model)
-    with _dtype_policy(config.train.precision):
-        try:
-            core = build(features, options)
-        except ValueError as error:  # what Keras says about layers that do not fit together
-            raise ConfigError(
-                f"the model '{config.model.name}' cannot be built: {error}",
-                remedy="change the options under model",
-            ) from error
-    wanted = len(features.label.classes) if features.label.task == "multiclass" else 1
-    shape = getattr(core, "output_shape", None)
-    if shape != (None, wanted):
-        raise ConfigError(
-            f"the builder '{config.model.name}' returned outputs of shape {shape}",
-            expected=f"a keras.Model with outputs of shape (None, {wanted})",
-            remedy="see docs/models.md",
-        )
-    return core
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Layers made in the block compute in `name`; Keras's own default is put back after it."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def trainer_of(
     core: keras.Model,
     config: TrainStageConfig,
@@ -260,7 +183,7 @@ def trainer_of(
     the stages that load it know nothing of training.
     """
     options = config.train
-    with _dtype_policy(options.precision):  # where Keras looks whether to scale the loss
+    with dtype_policy(options.precision):  # where Keras looks whether to scale the loss
         trainer = Trainer(core.input, core.output)
     rate, schedule = scaled_rate(config, cut.batch_rows)
     trainer.compile(

@@ -8,10 +8,14 @@ import inspect
 import json
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.artifacts import Artifacts, require
+from pipeline.core.errors import PipelineError
 from pipeline.core.schema import dump
 from pipeline.train import models
 from pipeline.train.config import TrainStageConfig
+from pipeline.train.strategy import Team
 from pipeline.train.warm_start import EarlierModel
 
 _SEEN_ONLY = ("checkpoint", "profile", "tensorboard")
@@ -42,3 +46,26 @@ def identity(
     if earlier is not None:
         digest.update(earlier.digest.encode("ascii"))
     return digest.hexdigest()
+
+
+def require_equal(team: Team, key: str) -> None:
+    """Refuses workers that would not train the same.
+
+    Args:
+        team: The workers.
+        key: This worker's `identity`.
+
+    Raises:
+        PipelineError: Some differ from the chief; names them.
+    """
+    mine = np.frombuffer(bytes.fromhex(key), np.int32).reshape(1, -1)
+    everyone = team.gather(mine)
+    others = [str(i) for i, found in enumerate(everyone) if (found != everyone[0]).any()]
+    if others:
+        who = f"worker {others[0]} has" if len(others) == 1 else f"workers {', '.join(others)} have"
+        raise PipelineError(
+            f"{who} another config, other code or other data than the"
+            f" chief (this is worker {team.worker})",
+            expected="the same params.yaml, data/processed, pipeline/ and package versions",
+            remedy="give every worker the same checkout and the same data, then start all again",
+        )

@@ -157,7 +157,7 @@ def _attend_all(crew: Crew, launcher: LauncherConfig) -> None:
             _require_well(workers)
             if all(worker.ended == 0 for worker in workers):
                 return
-            _require_punctual(workers, launcher)
+            _require_punctual(crew, launcher)
 
 
 def _require_well(workers: list[Worker]) -> None:
@@ -174,8 +174,8 @@ def _require_well(workers: list[Worker]) -> None:
     raise (killed or ended)[0].death(WorkerDiedError)
 
 
-def _require_punctual(workers: list[Worker], launcher: LauncherConfig) -> None:
-    now = time.monotonic()
+def _require_punctual(crew: Crew, launcher: LauncherConfig) -> None:
+    workers, now = crew.workers, time.monotonic()
     limit = launcher.start_timeout_seconds
     late = [w for w in workers if w.state in {"starting", "started"} and now - w.since > limit]
     if late:
@@ -190,9 +190,11 @@ def _require_punctual(workers: list[Worker], launcher: LauncherConfig) -> None:
     limit = launcher.stall_timeout_seconds
     silent = [w for w in workers if w.state == "training" and now - w.heard > limit]
     if silent:
-        worst = [min(silent, key=lambda worker: worker.heard)]
+        # The others wait for it, so all are silent; one that is held is surely the one.
+        worst = [min(silent, key=lambda worker: (not crew.is_held(worker), worker.heard))]
+        held = ": it is stopped, by a signal or a debugger" if crew.is_held(worst[0]) else ""
         raise WorkerDiedError(
-            f"worker {worst[0].index} has been silent for {limit:g} s",
+            f"worker {worst[0].index} has been silent for {limit:g} s{held}",
             expected="a sign of life after every call into TensorFlow",
             remedy="raise launcher.stall_timeout_seconds where calls or validation take so long,"
             " or lower train.steps_per_execution",

@@ -19,12 +19,14 @@ class Placement:
     Attributes:
         strategy: one_device, mirrored or multi_worker.
         why: One sentence for people.
+        replicas: How many will share a batch.
         processes: How many the launcher starts; with none the training runs in this process.
         cluster: What a scheduler has told the one that is started here.
     """
 
     strategy: str
     why: str
+    replicas: int = 1
     processes: int = 0
     cluster: Cluster | None = None
 
@@ -54,9 +56,9 @@ def place(config: TrainStageConfig, environment: Mapping[str, str], gpus: int) -
             return Placement(name, _device(config.launcher, gpus))
         case "mirrored" if logical:
             # TensorFlow divides a CPU before its first operation only: in a process of its own.
-            return Placement(name, f"{logical} logical CPU devices, in a process", 1)
+            return Placement(name, f"{logical} logical CPU devices, in a process", logical, 1)
         case "mirrored":
-            return Placement(name, f"the {gpus} GPUs of this machine")
+            return Placement(name, f"the {gpus} GPUs of this machine", gpus)
         case "multi_worker":
             return _multi_worker(config.launcher, environment)
 
@@ -84,7 +86,8 @@ def _automatic(launcher: LauncherConfig, environment: Mapping[str, str], gpus: i
     if launcher.name == "ray":
         return _on_ray(launcher)
     if gpus > 1:
-        return Placement("mirrored", f"TensorFlow sees {gpus} GPUs, and no scheduler named workers")
+        why = f"TensorFlow sees {gpus} GPUs, and no scheduler named workers"
+        return Placement("mirrored", why, gpus)
     if gpus == 1:
         return Placement("one_device", "TensorFlow sees one GPU, and no scheduler named workers")
     several = f", so not {launcher.workers} of them" if launcher.workers > 1 else ""
@@ -109,9 +112,8 @@ def _external(environment: Mapping[str, str]) -> Placement:
             expected="the stage on worker 0 (or chief 0) alone",
             remedy="start `python -m pipeline.train.worker` on every other worker",
         )
-    return Placement(
-        "multi_worker", f"a scheduler named {len(cluster.addresses)} workers", 1, cluster
-    )
+    workers = len(cluster.addresses)
+    return Placement("multi_worker", f"a scheduler named {workers} workers", workers, 1, cluster)
 
 
 def _local(workers: int) -> Placement:
@@ -121,12 +123,13 @@ def _local(workers: int) -> Placement:
             expected="two workers or more",
             remedy="set launcher.workers=2, or use strategy=one_device",
         )
-    return Placement("multi_worker", f"{workers} processes on this machine", workers)
+    return Placement("multi_worker", f"{workers} processes on this machine", workers, workers)
 
 
 def _on_ray(launcher: LauncherConfig) -> Placement:
     where = "a Ray of its own" if launcher.address is None else f"the Ray at {launcher.address}"
-    return Placement("multi_worker", f"{launcher.workers} processes on {where}", launcher.workers)
+    workers = launcher.workers
+    return Placement("multi_worker", f"{workers} processes on {where}", workers, workers)
 
 
 def free_addresses(count: int) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ CALLS = 5
 class Profiler(keras.callbacks.Callback):  # type: ignore[misc]
     """Profiles calls 2 to 6 of the first epoch it sees, or what there is of them.
 
+    Each call is marked as one of the profiler's steps, named `train`.
+
     Args:
         folder: Where the profile is written, for `tensorboard --logdir`.
     """
@@ -27,6 +29,7 @@ class Profiler(keras.callbacks.Callback):  # type: ignore[misc]
         self.folder = folder
         self.calls = 0
         self.running = False
+        self.call: tf.profiler.experimental.Trace | None = None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Starts before the second call."""
@@ -34,11 +37,15 @@ class Profiler(keras.callbacks.Callback):  # type: ignore[misc]
         if self.calls == FIRST_CALL:
             tf.profiler.experimental.start(str(self.folder))
             self.running = True
+        if self.running:
+            self.call = tf.profiler.experimental.Trace("train", step_num=self.calls, _r=1)
+            self.call.__enter__()
         self.calls += 1
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stops after the last one that is wanted."""
         del batch, logs
+        self._leave_call()
         if self.calls == FIRST_CALL + CALLS:
             self._stop()
 
@@ -52,7 +59,13 @@ class Profiler(keras.callbacks.Callback):  # type: ignore[misc]
         del logs
         self._stop()
 
+    def _leave_call(self) -> None:
+        if self.call:
+            self.call.__exit__(None, None, None)
+            self.call = None
+
     def _stop(self) -> None:
+        self._leave_call()
         if self.running:
             self.running = False
             tf.profiler.experimental.stop()

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from pipeline.core.artifacts import Artifacts
+from pipeline.core.console import say
 from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet, Label
+from pipeline.train.config import TrainStageConfig
 from pipeline.train.examples import Examples, class_weights, examples, require_classes
+from pipeline.train.input import InMemory, Source
+from pipeline.train.stored import Stored, store, too_large
+from pipeline.train.strategy import Team
+from pipeline.train.validation import require_monitor
 
 
 def read_features(artifacts: Artifacts) -> FeatureSet:
@@ -46,3 +54,39 @@ def weighted(train: Examples, choice: str | Mapping[str, float], label: Label) -
         ConfigError: The task has no classes, or the names are not its classes.
     """
     return replace(train, weights=class_weights(choice, train.labels, label))
+
+
+def sources(
+    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet, team: Team
+) -> tuple[Source, Examples]:
+    """The training split and the validation split, in memory or on disk.
+
+    Raises:
+        DataError: A split is damaged or empty, or there is one class only.
+        ConfigError: `train.class_weights` or the early stopping's monitor does not fit the task.
+    """
+    choice, label = config.train.class_weights, features.label
+    source: Source
+    if _streamed(config, artifacts, features, team):
+        stored = Stored(store(artifacts, features, "train", choice))
+        source, train = stored, stored.examples()
+        validation = Stored(store(artifacts, features, "validation")).examples()
+        require_classes(train, label)
+    else:
+        plain, validation = encoded_splits(artifacts, features)
+        source = InMemory(weighted(plain, choice, label))
+    require_monitor(config.train.early_stopping.monitor, label, validation)
+    return source, validation
+
+
+def _streamed(
+    config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet, team: Team
+) -> bool:
+    """Whether rows are read from disk: where one worker has to, all do, for the order's sake."""
+    if config.train.input != "auto":
+        return config.train.input == "stream"
+    wish = too_large(artifacts, features, team.workers)
+    streamed = bool(team.gather(np.array([[wish]], np.int32)).any())
+    if streamed and team.is_chief:
+        say("the encoded rows are too large for memory: streaming them from disk")
+    return streamed

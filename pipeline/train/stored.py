@@ -9,9 +9,11 @@ read next thus lies in few places, however large the table is.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,13 +195,16 @@ def _encoded(source: pq.ParquetFile, features: FeatureSet, split: Split) -> Iter
 
 
 def _free_bytes() -> int:
-    """What this process may still take, by the machine and by its container (cgroup 2)."""
+    """What this process may still take, by the machine, its container (cgroup 2) and its limits."""
     import psutil
 
-    free = int(psutil.virtual_memory().available)
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")
-        return min(free, int(limit) - int(used))
-    except (OSError, ValueError):  # no cgroup 2, or no limit
-        return free
+    used = psutil.Process().memory_info()
+    free = [int(psutil.virtual_memory().available)]
+    for kind, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, used.data)):
+        limit, _ = resource.getrlimit(kind)
+        if limit != resource.RLIM_INFINITY:
+            free.append(limit - taken)
+    with contextlib.suppress(OSError, ValueError):  # no cgroup 2, or no limit
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+        free.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")))
+    return min(free)

@@ -16,11 +16,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.core.errors import ConfigError
 from pipeline.train.cluster import Cluster
+from pipeline.train.ring import join_ring
 from pipeline.train.roll_call import roll_call
 
 Stream = Callable[[int, int], tf.data.Dataset]
@@ -41,12 +43,14 @@ class Team:
         workers: Processes.
         worker: Which of them this one is, from 0; 0 is the chief.
         clips: Whether the team clips gradients, because the optimiser sees a replica's only.
+        member: What people call one of them.
     """
 
     replicas = 1
     workers = 1
     worker = 0
     clips = False
+    member = "replica"
 
     @property
     def is_chief(self) -> bool:
@@ -70,18 +74,26 @@ class Team:
         """Within `step`: calls what computes gradients, where layers find the other replicas."""
         return function(data)
 
+    def replica(self) -> int | tf.Tensor:
+        """Within `step`: which of the team's replicas this one is, from 0."""
+        return 0
+
     def exchange(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
-    ) -> tuple[Gradients, tf.Tensor]:
+    ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
         """Within `step`: what the optimiser is to take, and `numbers` added up.
 
         Args:
             gradients: This replica's, of its share of the loss.
             numbers: Anything else, float32 `[n]`.
             clip_norm: Where the team clips: the longest gradient, over all weights and replicas.
+
+        Returns:
+            Gradients, numbers, and seconds from this worker's being ready to having the sum,
+            float64; 0 in a process without others.
         """
         del clip_norm
-        return gradients, numbers
+        return gradients, numbers, tf.zeros([], tf.float64)
 
     def gather(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Arrays of equal shape `[n, ...]`, one of each worker, as `[workers * n, ...]`."""
@@ -94,6 +106,9 @@ ALONE = Team()
 class Workers(Team):
     """Processes with one device each, added up by collective operations of TensorFlow.
 
+    On CPUs, where those cost as much as a small model's step, gradients take a ring of plain
+    sockets; what layers ask of each other does not.
+
     Args:
         cluster: All of them.
         timeout_seconds: How long to wait for all of them to come.
@@ -103,6 +118,7 @@ class Workers(Team):
     """
 
     clips = True
+    member = "worker"
 
     def __init__(self, cluster: Cluster, timeout_seconds: float = 120.0) -> None:
         roll_call(cluster, timeout_seconds)
@@ -115,12 +131,28 @@ class Workers(Team):
             rpc_layer="grpc",
         )
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        gpus = np.array([[len(tf.config.list_physical_devices("GPU"))]], np.int32)
+        on_cpus = self.workers > 1 and not self.gather(gpus).any()
+        self._ring = join_ring(cluster, self.gather) if on_cpus else None
 
     def differentiate(self, function: Callable[[Any], Any], data: Any) -> Any:
         """In the strategy's context: batch normalisation takes its mean over all workers."""
         return self._strategy.run(function, args=(data,))
 
+    def replica(self) -> int:
+        """See `Team.replica`."""
+        return self.worker
+
     def exchange(
+        self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
+    ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
+        """See `Team.exchange`."""
+        ready = _time_after([gradients, numbers])
+        with tf.control_dependencies([ready]):
+            gradients, numbers = self._total(gradients, numbers, clip_norm)
+        return gradients, numbers, _time_after([gradients, numbers]) - ready
+
+    def _total(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
     ) -> tuple[Gradients, tf.Tensor]:
         """One collective operation for all dense tensors, since each one costs milliseconds.
@@ -142,10 +174,14 @@ class Workers(Team):
 
     def _added(self, tensors: Gradients) -> Gradients:
         flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
-        parts = tf.split(
-            self._strategy.run(_sum, args=(flat,)), [t.shape.num_elements() for t in tensors]
-        )
+        parts = tf.split(self._sum(flat), [t.shape.num_elements() for t in tensors])
         return [tf.reshape(part, t.shape) for part, t in zip(parts, tensors, strict=True)]
+
+    def _sum(self, vector: tf.Tensor) -> tf.Tensor:
+        if self._ring is None:
+            return self._strategy.run(_sum, args=(vector,))
+        total = tf.numpy_function(self._ring.add_up, [vector], tf.float32)
+        return tf.ensure_shape(total, vector.shape)
 
     def _joined(self, slices: Gradients) -> Gradients:
         if not slices:
@@ -173,6 +209,12 @@ class Workers(Team):
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def _gather(self, rows: tf.Tensor) -> tf.Tensor:
         return self._strategy.run(_concat, args=(rows,))
+
+
+def _time_after(tensors: Any) -> tf.Tensor:
+    """Seconds of the clock, float64, when all of them are there (on a GPU: are asked for)."""
+    with tf.control_dependencies(tf.nest.flatten(tensors, expand_composites=True)):
+        return tf.timestamp()
 
 
 def _sum(vector: tf.Tensor) -> tf.Tensor:
@@ -219,18 +261,22 @@ class Mirrored(Team):
             lambda answer: self._strategy.experimental_local_results(answer)[0], answers
         )
 
+    def replica(self) -> int | tf.Tensor:
+        """See `Team.replica`."""
+        return tf.distribute.get_replica_context().replica_id_in_sync_group
+
     def exchange(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
-    ) -> tuple[Gradients, tf.Tensor]:
+    ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
         """Leaves it to Keras's optimiser to add up, but clips before, by the norm of the sum."""
         total = tf.distribute.get_replica_context().all_reduce
         sums = tf.distribute.ReduceOp.SUM
         if clip_norm is None:
-            return gradients, total(sums, numbers)
+            return gradients, total(sums, numbers), tf.zeros([], tf.float64)
         mine = _dense(gradients)
         *added, square, numbers = total(sums, [*mine, _square_of_slices(gradients), numbers])
         factor = _factor(gradients, added, square, clip_norm)
-        return [gradient * factor for gradient in mine], numbers
+        return [gradient * factor for gradient in mine], numbers, tf.zeros([], tf.float64)
 
 
 def _dense(gradients: Gradients) -> Gradients:

@@ -3,7 +3,7 @@
 The step differs from Keras's in three things. Gradients are added up over all replicas before they
 are clipped, so that any number of replicas gives the answer of one. A batch may be taken in several
 parts whose gradients are averaged. And several steps run in one call under every strategy, which
-Keras's `steps_per_execution` does not.
+Keras's `steps_per_execution` does not; the call ends at the first step whose loss has exploded.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.train.strategy import Gradient, Team
+from pipeline.train.watch import HIGHEST_LOSS
 
 _SEED_STRIDE = 1_000_003
 """Between the seeds of two workers; a prime, so that they do not meet."""
@@ -25,6 +26,9 @@ class Trainer(keras.Model):  # type: ignore[misc]
 
     Attributes:
         calls_done: Calls of the coming epoch that an earlier process has made already.
+        told: What the last call has told besides its logs: `exploded`, float32 `[replicas]`, 1 for
+            each whose loss has; `waited`, float64 `[2]`, seconds of this process for its batches
+            and for the other workers.
     """
 
     def prepare(
@@ -73,38 +77,51 @@ class Trainer(keras.Model):  # type: ignore[misc]
 
         @tf.function  # type: ignore[untyped-decorator]
         def call(batches: Any) -> Any:
-            logs = {"loss": tf.zeros([]), "stops": tf.zeros([])}
-            for _ in tf.range(self.steps_per_call):
-                logs = self.team.run(self.train_step, next(batches))
-            return logs
+            logs = {name: tf.zeros([]) for name in ("loss", "last_loss", "stops")}
+            exploded = tf.zeros([self.team.replicas])
+            waited = tf.zeros([2], tf.float64)
+            steps, sane = tf.zeros([]), tf.constant(True)  # noqa: FBT003 - a tensor
+            while tf.logical_and(sane, steps < self.steps_per_call):
+                batch, for_batch = _timed_next(batches)
+                logs, exploded, for_others = self.team.run(self.train_step, batch)
+                waited += tf.stack([for_batch, for_others])
+                steps += 1.0
+                sane = logs["last_loss"] <= HIGHEST_LOSS  # false for NaN too
+            return {**logs, "steps": steps}, {"exploded": exploded, "waited": waited}
 
         def call_or_skip(batches: Any) -> Any:
             if self.calls_done:
                 self.calls_done -= 1
                 return {"loss": self.mean_loss.result(), "stops": 0.0}
-            return call(batches)
+            logs, self.told = call(batches)
+            return logs
 
         self.train_function: Any = call_or_skip
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """Moves the weights once.
 
         Returns:
-            `loss`, the mean of the epoch so far, and `stops`, how many replicas wish to stop;
-            both are the same on all replicas.
+            Logs, the same on all replicas: `loss`, the mean of the epoch so far, `last_loss`, of
+            this batch, and `stops`, how many replicas wish to stop; `exploded`, `[replicas]`, 1 for
+            each whose rows have a loss that is too high or no number; seconds of waiting for other
+            workers.
         """
         gradients, loss = self.team.differentiate(self._gradients, data)
         gradients = [
             _with_shape(gradient, tuple(variable.shape))
             for gradient, variable in zip(gradients, self.trainable_variables, strict=True)
         ]
-        numbers = tf.stack([loss, tf.identity(self.wishes_to_stop)])
+        exploded = 1.0 - tf.cast(loss * self.team.replicas <= HIGHEST_LOSS, tf.float32)
+        mine = exploded * tf.one_hot(self.team.replica(), self.team.replicas)
+        numbers = tf.concat([[loss, tf.identity(self.wishes_to_stop)], mine], 0)
         limit = self.optimizer.scale_loss(self.clip_norm) if self.clip_norm else None
-        gradients, numbers = self.team.exchange(gradients, numbers, limit)
+        gradients, numbers, waited = self.team.exchange(gradients, numbers, limit)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         self.mean_loss.update_state(numbers[0])
-        return {"loss": self.mean_loss.result(), "stops": numbers[1]}
+        logs = {"loss": self.mean_loss.result(), "last_loss": numbers[0], "stops": numbers[1]}
+        return logs, numbers[2:], waited
 
     def _gradients(self, data: Any) -> tuple[list[Gradient], tf.Tensor]:
         """Gradients and loss of this replica's share, as parts of the mean over all replicas."""
@@ -140,6 +157,15 @@ class Trainer(keras.Model):  # type: ignore[misc]
             scaled = self.optimizer.scale_loss(loss)
         found = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
         return found, loss
+
+
+def _timed_next(batches: Any) -> tuple[Any, tf.Tensor]:
+    """The next batch, and the seconds it was waited for."""
+    began = tf.timestamp()
+    with tf.control_dependencies([began]):
+        batch = next(batches)
+    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+        return batch, tf.timestamp() - began
 
 
 def _as_tensors(gradient: Gradient) -> Any:

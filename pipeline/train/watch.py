@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import PipelineError
@@ -26,9 +27,12 @@ class TrainingDivergedError(PipelineError):
 
     Attributes:
         epoch: In which it happened, from 0.
-        steps: Steps of the epoch among which it happened; None for the validation loss.
+        steps: Steps of the epoch up to the one in which it happened, as far as they were made in
+            the same call; None for the validation loss.
+        of_all_workers: All report the same one, whichever has the rows.
     """
 
+    of_all_workers = True
     epoch = 0
     steps: range | None = None
 
@@ -63,15 +67,26 @@ class StepWatch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Runs after each call into TensorFlow, of one or more steps; `batch` is its last one."""
-        loss = float(logs["loss"])
-        if not loss <= HIGHEST_LOSS:  # also true for NaN
-            where = f"in epoch {self.epoch}, in one of its steps {self.seen} to {batch}"
-            error = TrainingDivergedError("loss", loss, where, learning_rate(self.model))
-            error.epoch, error.steps = self.epoch, range(self.seen, batch + 1)
-            raise error
+        if not logs.get("last_loss", 0.0) <= HIGHEST_LOSS:  # also true for NaN
+            raise self._diverged(logs["last_loss"], self.seen + int(logs["steps"]) - 1)
         steps, self.seen = batch + 1 - self.seen, batch + 1
         speed = self.seen * self.batch_rows / (time.perf_counter() - self.started)
-        self.advance(steps, f"epoch {self.epoch} loss {loss:.4f} {speed:,.0f} examples/s")
+        self.advance(steps, f"epoch {self.epoch} loss {logs['loss']:.4f} {speed:,.0f} examples/s")
+
+    def _diverged(self, loss: float, step: int) -> TrainingDivergedError:
+        where = f"in step {step} of epoch {self.epoch}{self._members()}"
+        error = TrainingDivergedError("loss", loss, where, learning_rate(self.model))
+        error.epoch, error.steps = self.epoch, range(self.seen, step + 1)
+        return error
+
+    def _members(self) -> str:
+        """Whose rows it was: of all replicas where the weights had exploded a step before."""
+        team, exploded = self.model.team, np.flatnonzero(self.model.told["exploded"])
+        if team.replicas == 1:
+            return ""
+        if len(exploded) == team.replicas:
+            return f" on all {team.replicas} {team.member}s"
+        return f" on {team.member} {', '.join(map(str, exploded))}"
 
 
 class EpochWatch(keras.callbacks.Callback):  # type: ignore[misc]

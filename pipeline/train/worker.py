@@ -30,6 +30,7 @@ from pipeline.core.tracking import Journal, TrackingConfig
 from pipeline.train import STAGE
 from pipeline.train.cluster import cluster_of
 from pipeline.train.config import TrainStageConfig
+from pipeline.train.ring import RingBrokenError
 
 EXIT_INTERRUPTED = 130
 
@@ -137,14 +138,9 @@ class _LostError(PipelineError):
 
 def _explained(error: Exception) -> PipelineError:
     kind = type(error).__name__
-    if kind in {"UnavailableError", "AbortedError", "CancelledError", "InternalError"}:
+    lost = {"UnavailableError", "AbortedError", "CancelledError", "InternalError"}
+    if kind in lost or RingBrokenError.__name__ in str(error):
         return _LostError(f"it lost the other workers: {str(error).splitlines()[0]}")
-    if kind == "ResourceExhaustedError" or isinstance(error, MemoryError):
-        return PipelineError(
-            f"out of memory: {str(error).splitlines()[0] if str(error) else kind}",
-            remedy="lower train.global_batch_size, raise train.gradient_accumulation, use fewer"
-            " workers or set train.input=stream",
-        )
     return PipelineError(f"{kind}: {error}", remedy="see the traceback above")
 
 
@@ -155,9 +151,9 @@ def _complain(voice: Voice, error: PipelineError, trace: str) -> None:
             "came": error.came,
             "expected": error.expected,
             "remedy": error.remedy,
-            "kind": type(error).__name__,
             "exit_code": error.exit_code,
             "lost": error.__class__ is _LostError,
+            "of_all_workers": getattr(error, "of_all_workers", False),
         }
     )
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +22,12 @@ import pytest
 import yaml
 
 from pipeline.core.artifacts import STATE, TRAINED, Artifacts
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.train.cluster import Cluster
-from pipeline.train.placement import free_addresses
+from pipeline.train.launch import launch
+from pipeline.train.placement import Placement, free_addresses
 from tests.train.test_same_answer import weights
-from tests.train.worlds import REPOSITORY, params, processed, train
+from tests.train.worlds import REPOSITORY, context, params, processed, settings, train
 
 TOGETHER: dict[str, Any] = {"strategy__name": "multi_worker", "model__dropout": 0.3}
 
@@ -131,18 +136,53 @@ def test_whatever_befalls_a_job_it_ends_with_the_bits_of_an_undisturbed_one(
     np.testing.assert_array_equal(weights(artifacts), expected)
 
 
-def test_a_worker_with_another_config_is_refused_by_name(tmp_path: Path) -> None:
-    """Two workers as a scheduler would start them, with one params.yaml each."""
-    addresses = free_addresses(2)
+def test_a_frozen_worker_is_named_and_the_job_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All fall silent, since they wait for it; the launcher's clock jumps over the silence."""
+    ahead = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
+    monkeypatch.setattr("pipeline.train.launch.time", clock)
+
+    def freeze(workers: list[psutil.Process]) -> None:
+        workers[1].suspend()
+        while workers[1].status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+        ahead[0] = 301
+
+    artifacts = processed(tmp_path, "binary")
+    freezer = At(artifacts, freeze)
+    with pytest.raises(PipelineError, match=r"worker 1 has been silent for 300 s: it is stopped"):
+        train(artifacts, "mlp", **ONCE)
+    assert freezer.done
+    assert not workers_of_this_process()
+    assert not (artifacts.root / TRAINED).exists()
+
+
+def test_a_batch_that_workers_cannot_share_starts_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with pytest.raises(ConfigError, match=r"(?s)global_batch_size=1 .* cut into 2 equal parts"):
+        train(processed(tmp_path, "binary"), **TOGETHER, train__global_batch_size=1)
+
+
+def test_workers_with_another_config_or_other_code_are_refused_by_name(tmp_path: Path) -> None:
+    """Three workers as a scheduler would start them, with one params.yaml each."""
+    addresses = free_addresses(3)
+    other_code = tmp_path / "other"
+    shutil.copytree(REPOSITORY / "pipeline", other_code / "pipeline")
+    with (other_code / "pipeline" / "train" / "trainer.py").open("a", encoding="utf-8") as file:
+        file.write("# another version\n")
     started = []
-    for index in range(2):
+    for index, (seed, code) in enumerate([(0, REPOSITORY), (1, REPOSITORY), (0, other_code)]):
         artifacts = processed(tmp_path / str(index), "binary")
-        sections = params("linear", train__seed=index, strategy__name="multi_worker")
+        sections = params("linear", train__seed=seed, strategy__name="multi_worker")
         sections["launcher"]["name"] = "external"
         (artifacts.root / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
         environment = {
             **os.environ,
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": str(code),
             "TF_CONFIG": Cluster(addresses, index).as_tf_config(),
         }
         started.append(
@@ -155,14 +195,91 @@ def test_a_worker_with_another_config_is_refused_by_name(tmp_path: Path) -> None
             )
         )
     try:
-        told = [process.communicate(timeout=120)[1] for process in started]
+        told = [process.communicate(timeout=200)[1] for process in started]
     finally:
         for process in started:
             process.kill()
     for text in told:
-        assert "worker 1 has another config, other code or other data than the chief" in text
-    assert [process.returncode for process in started] == [1, 1]
+        assert "workers 1, 2 have another config, other code or other data than the chief" in text
+    assert [process.returncode for process in started] == [1, 1, 1]
     assert not list(tmp_path.rglob("model.keras"))
+
+
+def test_a_port_that_is_taken_ends_the_job_with_the_workers_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = processed(tmp_path, "binary")
+    config = settings("mlp", **TOGETHER, launcher__max_restarts=0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        addresses = (*free_addresses(1), f"127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setattr("pipeline.train.launch.free_addresses", lambda _: addresses)
+        placement = Placement("multi_worker", "", replicas=2, processes=2)
+        with pytest.raises(PipelineError, match=r"worker 1: .*cannot listen on port") as raised:
+            launch(config, artifacts, context(tmp_path), placement)
+    assert raised.value.exit_code == 1
+    assert not workers_of_this_process()
+    assert not artifacts.model.exists()
+
+
+GREEDY = """
+\"\"\"A model whose activations take 25 GB.\"\"\"
+from typing import Literal
+from pipeline.core.schema import config
+
+@config
+class CONFIG:
+    name: Literal["greedy"]
+    \"\"\"Its name.\"\"\"
+
+def build(features, config):
+    import keras
+    given = {
+        "dense": keras.Input((len(features.dense_names),), name="dense"),
+        "indices": keras.Input((1,), dtype="int32", name="indices"),
+    }
+    wide = keras.ops.tile(keras.layers.Dense(1, name="one")(given["dense"]), (1, 100_000_000))
+    return keras.Model(given, keras.ops.sum(keras.ops.sin(wide), axis=1, keepdims=True))
+"""
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import psutil
+from pipeline.core.errors import PipelineError
+from tests.train import worlds
+
+root = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_AS, (16 * 2**30, 16 * 2**30))
+for strategy in ("one_device", "multi_worker"):
+    sections = worlds.params(train__allowed_targets=["greedy"], strategy__name=strategy)
+    sections["model"] = {"name": "greedy", "_target_": "greedy.build"}
+    artifacts = worlds.processed(root / strategy, "binary")
+    try:
+        worlds.STAGE.load()(worlds.STAGE.configure(sections), artifacts, worlds.context(root))
+    except PipelineError as error:
+        print(strategy, error.exit_code, error, psutil.Process().children(), sep=" | ")
+    assert not (artifacts.root / "models").exists()
+"""
+
+
+def test_out_of_memory_names_the_worker_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "greedy.py").write_text(GREEDY, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^(\w+) \| 1 \| (.*out of memory.*)$", done.stdout, re.MULTILINE)
+    assert [strategy for strategy, _ in found] == ["one_device", "multi_worker"], done.stdout
+    assert re.match(r"worker \d: out of memory: OOM when allocating tensor", found[1][1])
+    assert done.stdout.count("lower train.global_batch_size") == 2
+    assert done.stdout.count(" | []") == 2
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.train.cluster import Cluster, cluster_of
-from pipeline.train.fitting import plan
 from pipeline.train.placement import free_addresses, place
+from pipeline.train.plan import plan
 from pipeline.train.scaling import LEAST_WARMUP_FRACTION, scaled_rate
 from tests.train.worlds import settings
 

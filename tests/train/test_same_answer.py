@@ -16,9 +16,11 @@ import pytest
 import tensorflow as tf
 
 from pipeline.core.artifacts import Artifacts
+from pipeline.core.errors import ConfigError
 from pipeline.core.model import core_of, load_model
+from pipeline.train.core import build_core, require_whole_steps
 from tests.train.crew import train_in_crew
-from tests.train.worlds import processed, train
+from tests.train.worlds import context, features, processed, settings, train
 
 PLAIN = {"model__dropout": 0.0, "model__input_dropout": 0.0}
 CASES: dict[str, tuple[str, str, dict[str, Any], float]] = {
@@ -56,6 +58,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], float]] = {
         {"train__optimizer__name": "sgd"},
         1e-5,
     ),
+    "compiled by XLA": ("binary", "wide_deep", {"train__jit_compile": True}, 1e-5),
     "mixed precision": ("binary", "mlp", {"train__precision": "mixed_float16"}, 5e-3),
 }
 
@@ -109,6 +112,43 @@ def test_both_processes_hold_the_same_weights_and_stop_together(
     assert chief == other
     if "stopped early" in name:
         assert 1 < chief["epochs"] < 8
+
+
+def test_the_pace_of_both_is_on_the_card_and_in_the_journal(
+    trained: dict[str, tuple[Artifacts, Artifacts]],
+) -> None:
+    two = trained["accumulated, stopped early"][1]
+    card = two.training_card.read_text(encoding="utf-8")
+    assert "A step of each worker" in card
+    assert "<td>1</td>" in card.partition("when not waiting for the others")[2]
+    told = context(two.root).journal.path.read_text(encoding="utf-8")
+    for name in ("balance", "worker_0.examples_per_second", "worker_1.others_share"):
+        assert f'"{name}"' in told
+
+
+def test_xla_gives_the_answer_of_a_step_that_is_not_compiled(
+    trained: dict[str, tuple[Artifacts, Artifacts]], tmp_path: Path
+) -> None:
+    plain = processed(tmp_path, "binary")
+    train(plain, "wide_deep", **PLAIN)
+    compiled = trained["compiled by XLA"][0]
+    np.testing.assert_allclose(losses(compiled), losses(plain), atol=1e-5)
+    np.testing.assert_allclose(weights(compiled), weights(plain), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "option", [{"train__jit_compile": True}, {"train__gradient_accumulation": 2}]
+)
+def test_layers_that_ask_other_replicas_are_not_cut_out_of_the_step(
+    option: dict[str, Any],
+) -> None:
+    """What TensorFlow would refuse in the midst of tracing is refused before."""
+    config = settings("mlp", model__batch_normalization=True, **option)
+    core = build_core(config, features("binary"))
+    require_whole_steps(core, config.train, replicas=1)
+    name = next(iter(option)).replace("__", ".")
+    with pytest.raises(ConfigError, match=rf"(?s)mean over 2 replicas.*{name}.*one_device"):
+        require_whole_steps(core, config.train, replicas=2)
 
 
 @pytest.mark.slow

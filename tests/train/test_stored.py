@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from pipeline.core.artifacts import STATE, Artifacts
@@ -95,6 +97,31 @@ def test_a_model_is_trained_from_disk(tmp_path: Path) -> None:
     assert len(list((tmp_path / STATE / "input").glob("*.npy"))) == 2
 
 
+def test_auto_reads_from_disk_what_memory_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifacts = processed(tmp_path, "binary")
+    train(artifacts, "linear", train__epochs=1)
+    assert not (tmp_path / STATE / "input").exists()
+    rows = len(examples(artifacts.split("train").read(), features("binary"), "train"))
+    monkeypatch.setattr(stored, "_free_bytes", lambda: 4 * rows)  # a row has 16 bytes
+    train(artifacts, "linear", train__epochs=1)
+    assert "too large for memory: streaming them from disk" in capsys.readouterr().out
+    assert len(list((tmp_path / STATE / "input").glob("*.npy"))) == 2
+
+
+@pytest.mark.parametrize("kind", [resource.RLIMIT_AS, resource.RLIMIT_DATA])
+def test_a_limit_of_the_process_bounds_what_is_free(kind: int) -> None:
+    before, hard = resource.getrlimit(kind)
+    used = psutil.Process().memory_info()
+    taken = used.vms if kind == resource.RLIMIT_AS else used.data
+    resource.setrlimit(kind, (taken + 2**28, hard))
+    try:
+        assert 2**27 < stored._free_bytes() < 2**28 + 2**24
+    finally:
+        resource.setrlimit(kind, (before, hard))
+
+
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     artifacts = processed(tmp_path, "binary")
     artifacts.split("validation").write(frame("binary", 9, 0).iloc[:0])
@@ -161,6 +188,10 @@ def test_a_table_larger_than_the_memory_left_is_trained_from_disk(tmp_path: Path
         )
 
     assert run("write").returncode == 0
-    assert run("memory").returncode != 0
-    streamed = run("stream")
+    held = run("memory")
+    assert held.returncode != 0
+    assert "out of memory" in held.stderr
+    assert "train.input=stream" in held.stderr
+    streamed = run("auto")
+    assert "too large for memory" in streamed.stdout
     assert "trained" in streamed.stdout, streamed.stderr[-2000:]

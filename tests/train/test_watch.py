@@ -13,8 +13,9 @@ from pipeline.core.encoding import Encoded
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.train.config import EarlyStoppingConfig
 from pipeline.train.examples import Examples
-from pipeline.train.fitting import plan
 from pipeline.train.optimization import loss
+from pipeline.train.plan import plan
+from pipeline.train.strategy import Team
 from pipeline.train.validation import MEASURED, Validation, require_monitor
 from pipeline.train.watch import BestWeights, EpochWatch, StepWatch, TrainingDivergedError
 from tests.train.worlds import LABELS, settings
@@ -123,26 +124,37 @@ def test_the_last_weights_are_kept_where_that_is_wanted() -> None:
 
 
 class Rated:
-    """What a message about divergence needs of a model."""
+    """What a message about divergence needs of a model: a rate, a team and who has exploded."""
 
     class optimizer:  # noqa: N801 - the attribute of a Keras model
         learning_rate = 0.5
 
+    def __init__(self, *exploded: float) -> None:
+        self.team, self.told = Team(), {"exploded": np.array(exploded)}
+        self.team.replicas = len(exploded)
+
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2e6])
-def test_a_loss_that_exploded_names_epoch_steps_and_what_to_do(value: float) -> None:
+@pytest.mark.parametrize(
+    ("exploded", "who"),
+    [((1,), ""), ((0, 1, 1), " on replica 1, 2"), ((1, 1), " on all 2 replicas")],
+)
+def test_a_loss_that_exploded_names_its_step_and_replica_and_what_to_do(
+    value: float, exploded: tuple[int, ...], who: str
+) -> None:
     watch = StepWatch(lambda steps, note: None, batch_rows=8)
-    watch.set_model(Rated())
+    watch.set_model(Rated(*exploded))
     watch.on_epoch_begin(2)
-    watch.on_train_batch_end(9, {"loss": 1.0})
-    message = r"(?s)epoch 2, in one of its steps 10 to 19, at a learning rate of 0.5.*learning_rate"
-    with pytest.raises(TrainingDivergedError, match=message):
-        watch.on_train_batch_end(19, {"loss": value})
+    watch.on_train_batch_end(9, {"loss": 1.0, "last_loss": 1.0, "steps": 10.0})
+    message = rf"(?s)in step 16 of epoch 2{who}, at a learning rate of 0.5.*learning_rate"
+    with pytest.raises(TrainingDivergedError, match=message) as raised:
+        watch.on_train_batch_end(19, {"loss": 1.0, "last_loss": value, "steps": 7.0})
+    assert raised.value.steps == range(10, 17)
 
 
 def test_a_validation_loss_that_exploded_is_an_error_too() -> None:
     watch = EpochWatch(lambda: {"val_loss": float("nan")}, lambda row: None)
-    watch.set_model(Rated())
+    watch.set_model(Rated(1))
     with pytest.raises(TrainingDivergedError, match="validation loss became nan after epoch 3"):
         watch.on_epoch_end(3, {"loss": 0.1})
 
