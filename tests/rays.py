@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,16 @@ def nothing_left() -> Iterator[None]:
     yield
     started = [process for process in below(os.getpid()) if process.pid not in before]
     assert still_alive(started, 10) == []
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A temporary folder with a short path: those of Ray's sockets may have 107 bytes at most.
+
+    As TMPDIR it takes what a killed driver leaves.
+    """
+    with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from tests.rays import (
     below,
     node,
     nothing_left,
+    short,
     still_alive,
 )
 from tests.train.test_launcher import LONG, checkpoints, step_of
@@ -40,7 +40,7 @@ from tests.train.worlds import REPOSITORY, processed, read_yaml, settings, train
 
 pytestmark = [NEEDS_RAY, pytest.mark.usefixtures("nothing_left"), pytest.mark.timeout(900)]
 
-__all__ = ["nothing_left"]
+__all__ = ["nothing_left", "short"]
 
 ON_RAY: dict[str, Any] = {
     "strategy__name": "multi_worker",
@@ -205,9 +205,9 @@ def test_penguins_on_ray_end_with_the_weights_of_local_workers(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_driver_killed_on_its_own_ray_leaves_nothing(tmp_path: Path) -> None:
+def test_a_driver_killed_on_its_own_ray_leaves_nothing(tmp_path: Path, short: Path) -> None:
     artifacts = processed(tmp_path / "world", "binary")
-    driver = start_driver(artifacts, tmp_path, LONG_ON_RAY, dict(os.environ))
+    driver = start_driver(artifacts, tmp_path, LONG_ON_RAY, {**os.environ, "TMPDIR": str(short)})
     while not checkpoints(artifacts):
         assert driver.poll() is None
         time.sleep(0.1)
@@ -278,14 +278,12 @@ def namespaces() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_two_nodes_train_together_where_both_are_there_and_share_the_folder(
-    tmp_path: Path, namespaces: tuple[str, str]
+    tmp_path: Path, short: Path, namespaces: tuple[str, str]
 ) -> None:
     one, two = (("ip", "netns", "exec", name) for name in namespaces)
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     hide = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh")
-    # Paths of Ray's sockets may have 107 bytes at most.
-    short = Path(tempfile.mkdtemp(prefix="ray-test-"))
     head = ("--head", "--port=6379", "--node-ip-address=10.77.0.1", "--include-dashboard=false")
     join = ("--address=10.77.0.1:6379", "--node-ip-address=10.77.0.2")
     spread = {
@@ -294,37 +292,34 @@ def test_two_nodes_train_together_where_both_are_there_and_share_the_folder(
         "launcher__cpus_per_worker": 1,
         "launcher__placement": "spread",
     }
-    try:
-        with node(tmp_path, *head, f"--temp-dir={short}", command=one) as first:
-            artifacts = processed(tmp_path / "alone on the cluster", "binary")
-            impatient = {**spread, "launcher__start_timeout_seconds": 6}
-            out = driven(first, artifacts, tmp_path, **impatient)
-            assert "waiting for room on the Ray cluster: 2 x 1 CPU, for 6 s at most" in out
-            assert "no room for 2 x 1 CPU after 6 s" in out
-            assert "its 1 node has 1 CPU and 0 GPU" in out
+    with node(tmp_path, *head, f"--temp-dir={short}", command=one) as first:
+        artifacts = processed(tmp_path / "alone on the cluster", "binary")
+        impatient = {**spread, "launcher__start_timeout_seconds": 6}
+        out = driven(first, artifacts, tmp_path, **impatient)
+        assert "waiting for room on the Ray cluster: 2 x 1 CPU, for 6 s at most" in out
+        assert "no room for 2 x 1 CPU after 6 s" in out
+        assert "its 1 node has 1 CPU and 0 GPU" in out
 
-            with node(tmp_path, *join, command=(*two, *hide)) as second:
-                artifacts = processed(hidden / "world", "binary")
-                out = driven(first, artifacts, tmp_path, **spread)
-                assert "node 10.77.0.2 does not see" in out
-                assert "on a shared disk" in out
+        with node(tmp_path, *join, command=(*two, *hide)) as second:
+            artifacts = processed(hidden / "world", "binary")
+            out = driven(first, artifacts, tmp_path, **spread)
+            assert "node 10.77.0.2 does not see" in out
+            assert "on a shared disk" in out
 
-                artifacts = processed(tmp_path / "world", "binary")
-                out = driven(first, artifacts, tmp_path, **PLAIN, **spread)
-                assert "trained mlp" in out, out
-                alone = processed(tmp_path / "alone", "binary")
-                train(alone, "mlp", **PLAIN)
-                np.testing.assert_allclose(weights(artifacts), weights(alone), atol=1e-5)
+            artifacts = processed(tmp_path / "world", "binary")
+            out = driven(first, artifacts, tmp_path, **PLAIN, **spread)
+            assert "trained mlp" in out, out
+            alone = processed(tmp_path / "alone", "binary")
+            train(alone, "mlp", **PLAIN)
+            np.testing.assert_allclose(weights(artifacts), weights(alone), atol=1e-5)
 
-                artifacts = processed(tmp_path / "lost", "binary")
-                killer = Once(artifacts, lambda: kill_node(second))
-                lossy = {**LONG_ON_RAY, **spread, "launcher__start_timeout_seconds": 60}
-                out = driven(first, artifacts, tmp_path, **lossy)
-                assert killer.done
-                assert "starting all workers again (2 restarts left)" in out, out
-                assert "no room for 2 x 1 CPU after 60 s" in out, out
-    finally:
-        shutil.rmtree(short, ignore_errors=True)
+            artifacts = processed(tmp_path / "lost", "binary")
+            killer = Once(artifacts, lambda: kill_node(second))
+            lossy = {**LONG_ON_RAY, **spread, "launcher__start_timeout_seconds": 60}
+            out = driven(first, artifacts, tmp_path, **lossy)
+            assert killer.done
+            assert "starting all workers again (2 restarts left)" in out, out
+            assert "no room for 2 x 1 CPU after 60 s" in out, out
 
 
 def kill_node(node: Node) -> None:

@@ -16,13 +16,13 @@ from pipeline.core.ray_cluster import Room
 from pipeline.tune.crews import ray_crew
 from pipeline.tune.study import REASON
 from tests.conftest import make_project
-from tests.rays import AGENTS_END_SECONDS, NEEDS_RAY, below, nothing_left, still_alive
+from tests.rays import AGENTS_END_SECONDS, NEEDS_RAY, below, nothing_left, short, still_alive
 from tests.tune.test_command import SEARCH, wait_for_a_running_trial
 from tests.tune.toys import WORKER, search, settings
 
 pytestmark = [NEEDS_RAY, pytest.mark.usefixtures("nothing_left"), pytest.mark.timeout(900)]
 
-__all__ = ["nothing_left"]
+__all__ = ["nothing_left", "short"]
 
 
 def on_ray(root: Path, size: int, **room: Any) -> Any:
@@ -63,13 +63,13 @@ def test_a_search_for_which_there_is_no_room_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_on_ray_that_is_killed_goes_on(tmp_path: Path) -> None:
+def test_a_search_on_ray_that_is_killed_goes_on(tmp_path: Path, short: Path) -> None:
     project = make_project(tmp_path / "project")
     line = (*SEARCH, "launcher=ray", "launcher.cpus_per_worker=0.5", "tune.jobs=2")
     process = subprocess.Popen(
         project.command("pipeline", "tune", *line),
         cwd=project.root,
-        env=project.environment(),
+        env=project.environment(TMPDIR=str(short)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
