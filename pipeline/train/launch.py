@@ -167,9 +167,9 @@ def _require_well(workers: list[Worker]) -> None:
         return
     if all(worker.ended == 130 for worker in ended):
         raise KeyboardInterrupt
-    for worker in (w for w in ended if w.error and not w.error["lost"]):
+    # What goes wrong in one makes the others fail too, which may end before it does.
+    for worker in (w for w in workers if w.error and not w.error["lost"]):
         raise worker.failure()
-    # A death makes the others fail too, seconds later and with errors of TensorFlow's own.
     killed = [worker for worker in ended if worker.ended and worker.ended < 0]
     raise (killed or ended)[0].death(WorkerDiedError)
 

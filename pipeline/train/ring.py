@@ -23,6 +23,7 @@ from pipeline.train.cluster import Cluster
 
 _MEETING_SECONDS = 10.0
 _PASSWORD_BYTES = 16
+_LOOPBACK = ("127.0.0.1", "localhost")
 
 Gather = Callable[[NDArray[Any]], NDArray[Any]]
 """Rows of each worker, `[n, ...]`, as those of all, `[workers * n, ...]`."""
@@ -44,7 +45,8 @@ def join_ring(cluster: Cluster, gather: Gather) -> Ring | None:
     """
     workers, after = len(cluster.addresses), (cluster.index + 1) % len(cluster.addresses)
     password = secrets.token_bytes(_PASSWORD_BYTES)
-    with socket.create_server(("", 0)) as listener:
+    own_host = cluster.addresses[cluster.index].rpartition(":")[0]
+    with socket.create_server((own_host if own_host in _LOOPBACK else "", 0)) as listener:
         mine = [listener.getsockname()[1], *np.frombuffer(password, np.int32)]
         port, *theirs = gather(np.array([mine], np.int32))[after]
         host = cluster.addresses[after].rpartition(":")[0]

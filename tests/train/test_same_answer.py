@@ -25,10 +25,14 @@ from tests.train.worlds import context, features, processed, settings, train
 PLAIN = {"model__dropout": 0.0, "model__input_dropout": 0.0}
 CASES: dict[str, tuple[str, str, dict[str, Any], float]] = {
     # 600 rows in batches of 64: the last batch of an epoch takes rows of the next one.
-    "clipped, weighted classes": (
+    "clipped, weighted classes, from disk": (
         "binary",
         "wide_deep",
-        {"train__class_weights": "balanced", "train__optimizer__clip_norm": 0.05},
+        {
+            "train__class_weights": "balanced",
+            "train__optimizer__clip_norm": 0.05,
+            "train__input": "stream",
+        },
         1e-5,
     ),
     "batch normalisation, nothing clipped": (

@@ -122,6 +122,7 @@ def test_curves_go_to_the_journal_and_to_tensorboard(trained: dict[str, Artifact
     root = trained["binary"].root
     lines = context(root).journal.path.read_text(encoding="utf-8")
     assert lines.count('"val_auc"') == 4
+    assert lines.count('"system/cpu_utilization_percentage"') == 4
     assert '"train.optimizer.learning_rate"' in lines
     assert list((root / STATE / "tensorboard").rglob("events.*"))
     assert not (trained["regression"].root / STATE / "tensorboard").exists()
