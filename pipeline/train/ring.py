@@ -1,4 +1,6 @@
-"""Adding up over plain sockets: TensorFlow, on CPUs, takes gRPC calls, which cost far more.
+"""Adding up among workers of one machine: TensorFlow, on CPUs, takes gRPC calls, which cost more.
+
+Workers of several machines add up by TensorFlow's collective operations.
 
 A ring all-reduce (P. Patarasuk, X. Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of
 Workstations, 2009): each worker sends to the next one and hears from the one before. The vector is
@@ -9,6 +11,7 @@ get the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import select
 import socket
@@ -23,7 +26,8 @@ from pipeline.train.cluster import Cluster
 
 _MEETING_SECONDS = 10.0
 _PASSWORD_BYTES = 16
-_LOOPBACK = ("127.0.0.1", "localhost")
+_HERE = "127.0.0.1"
+_LOOPBACK = {_HERE, "localhost"}
 
 Gather = Callable[[NDArray[Any]], NDArray[Any]]
 """Rows of each worker, `[n, ...]`, as those of all, `[workers * n, ...]`."""
@@ -34,55 +38,44 @@ class RingBrokenError(ConnectionError):
 
 
 def join_ring(cluster: Cluster, gather: Gather) -> Ring | None:
-    """Connects the workers, on ports that the system picks.
+    """Connects the workers of one machine, on ports that the system picks.
 
     Args:
         cluster: All of them.
         gather: Tells all what each has picked.
 
     Returns:
-        This worker's place in the ring; None, on all of them, where one cannot reach the next.
+        This worker's place in the ring; None where one of them may be on another machine.
+
+    Raises:
+        RingBrokenError: A neighbour does not come.
     """
-    workers, after = len(cluster.addresses), (cluster.index + 1) % len(cluster.addresses)
-    password = secrets.token_bytes(_PASSWORD_BYTES)
-    own_host = cluster.addresses[cluster.index].rpartition(":")[0]
-    with socket.create_server((own_host if own_host in _LOOPBACK else "", 0)) as listener:
+    hosts = {address.rpartition(":")[0] for address in cluster.addresses}
+    if not hosts <= _LOOPBACK:
+        return None
+    password = secrets.token_bytes(_PASSWORD_BYTES)  # whoever else is on this machine may call, too
+    with socket.create_server((_HERE, 0)) as listener:
         mine = [listener.getsockname()[1], *np.frombuffer(password, np.int32)]
-        port, *theirs = gather(np.array([mine], np.int32))[after]
-        host = cluster.addresses[after].rpartition(":")[0]
-        called = _call(host, int(port), np.array(theirs, np.int32).tobytes())
+        everyone = gather(np.array([mine], np.int32))
+        port, *theirs = everyone[(cluster.index + 1) % len(everyone)]
+        called = socket.create_connection((_HERE, int(port)), _MEETING_SECONDS)
+        called.sendall(np.array(theirs, np.int32).tobytes())
         heard = _hear(listener, password)
-    reached = gather(np.array([[called is not None and heard is not None]], np.int32)).all()
-    if called is None or heard is None or not reached:
-        for each in filter(None, (called, heard)):
-            each.close()
-        return None
-    return Ring(cluster.index, workers, heard, called)
+    return Ring(cluster.index, len(everyone), heard, called)
 
 
-def _call(host: str, port: int, password: bytes) -> socket.socket | None:
-    try:
-        called = socket.create_connection((host, port), _MEETING_SECONDS)
-        called.sendall(password)
-    except OSError:
-        return None
-    return called
-
-
-def _hear(listener: socket.socket, password: bytes) -> socket.socket | None:
+def _hear(listener: socket.socket, password: bytes) -> socket.socket:
     """The first caller who knows the password."""
     deadline = time.monotonic() + _MEETING_SECONDS
+    listener.settimeout(_MEETING_SECONDS)
     while time.monotonic() < deadline:
-        listener.settimeout(_MEETING_SECONDS)
-        try:
+        with contextlib.suppress(OSError):
             caller, _ = listener.accept()
             caller.settimeout(_MEETING_SECONDS)
             if caller.recv(len(password), socket.MSG_WAITALL) == password:
                 return caller
             caller.close()
-        except OSError:
-            continue
-    return None
+    raise RingBrokenError(f"the worker before has not called within {_MEETING_SECONDS:g} s")
 
 
 class Ring:

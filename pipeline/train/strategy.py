@@ -106,8 +106,8 @@ ALONE = Team()
 class Workers(Team):
     """Processes with one device each, added up by collective operations of TensorFlow.
 
-    On CPUs, where those cost as much as a small model's step, gradients take a ring of plain
-    sockets; what layers ask of each other does not.
+    On the CPUs of one machine, where those cost as much as a small model's step, gradients take a
+    ring of sockets; what layers ask of each other does not.
 
     Args:
         cluster: All of them.

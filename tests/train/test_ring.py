@@ -105,6 +105,17 @@ def test_workers_find_each_other() -> None:
     close(rings)
 
 
-def test_where_one_cannot_reach_the_next_nobody_joins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.train.ring._MEETING_SECONDS", 1.0)
-    assert joined(("127.0.0.1", "no-such-host.invalid", "127.0.0.1")) == [None] * 3
+def test_workers_of_other_machines_take_tensorflows_operations() -> None:
+    assert joined(("127.0.0.1", "10.0.0.2", "127.0.0.1")) == [None] * 3
+
+
+def test_a_neighbour_that_never_calls_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.train.ring._MEETING_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        def gather(rows: Any) -> Any:
+            return np.concatenate([rows, np.full_like(rows, port)])
+
+        with pytest.raises(RingBrokenError, match="has not called"):
+            join_ring(Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0), gather)
