@@ -210,12 +210,13 @@ class Server:
     def stop(self) -> None:
         """Takes no further request, lets the running ones end, frees everything."""
         self.ending.set()
-        grpc_ended = self._grpc.stop(self.options.drain_seconds) if self._grpc else None
+        if self._grpc:
+            self._grpc.stop(self.options.drain_seconds)
         if self._rest and self._rest_thread:
             self._rest.should_exit = True
             self._rest_thread.join()
-        if grpc_ended:
-            grpc_ended.wait()
+        if self._grpc:
+            self._grpc.wait()
         for watcher in self._watchers:
             watcher.join()
         self._pool.shutdown()

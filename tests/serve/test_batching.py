@@ -14,11 +14,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.core.session import SavedModelSession
-from pipeline.serve.batch_session import BatchSession
+from pipeline.core.session import Array, SavedModelSession
+from pipeline.serve.batches import Batches
 from pipeline.serve.batching import Batching, read_batching
+from pipeline.serve.runs import Results, finished
 
 CALLERS = 8
+
+
+class BatchSession:
+    """A session whose runs go through batches where these take them."""
+
+    def __init__(self, folder: Path, batching: Batching) -> None:
+        self._session = SavedModelSession(folder)
+        self._batches = Batches(self._session, batching)
+        self.signatures = self._session.signatures
+
+    def run(self, feeds: dict[str, Array], fetches: list[str]) -> Results:
+        async def answer() -> Results:
+            run = self._batches.run(feeds, tuple(fetches))
+            return await run if run else self._session.run(feeds, fetches)
+
+        return finished(answer())
+
+    def __enter__(self) -> BatchSession:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._batches.close()
+        self._session.close()
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +59,9 @@ def batched(version_folders: Path) -> Iterator[BatchSession]:
         yield session
 
 
-def ask(session: SavedModelSession, name: str, *arrays: object) -> dict[str, np.ndarray]:
+def ask(
+    session: SavedModelSession | BatchSession, name: str, *arrays: object
+) -> dict[str, np.ndarray]:
     signature = session.signatures[name]
     feeds = {
         signature.inputs[alias].name: np.asarray(array)

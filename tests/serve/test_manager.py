@@ -15,6 +15,7 @@ from tensorflow_serving.apis import model_pb2
 from pipeline.serve.manager import Manager
 from pipeline.serve.models import Model, Retries
 from pipeline.serve.predict import run_signature
+from pipeline.serve.runs import finished
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.versions import State
@@ -46,7 +47,7 @@ def ask(manager: Manager, name: str = "half", **choice: object) -> float:
         spec.version_label = choice["label"]
     with manager.servable(spec) as servable:
         signature = servable.signatures["serving_default"]
-        return float(run_signature(servable, signature, {"x": np.float32([0])})["y"][0])
+        return float(finished(run_signature(servable, signature, {"x": np.float32([0])}))["y"][0])
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -78,8 +79,8 @@ def test_an_unloading_version_waits_for_its_last_request(
         copy_model(version_folders / "2", base, 2)
         manager.refresh()
         assert manager.statuses("half")[1].state is State.UNLOADING
-        answer = run_signature(
-            servable, servable.signatures["serving_default"], {"x": np.float32([2])}
+        answer = finished(
+            run_signature(servable, servable.signatures["serving_default"], {"x": np.float32([2])})
         )
         assert answer["y"][0] == 2.0
     until(lambda: manager.statuses("half")[1].state is State.END)

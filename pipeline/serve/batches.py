@@ -1,0 +1,319 @@
+"""Rows of several callers run as one batch.
+
+The rules are those of TensorFlow's `SharedBatchScheduler`, as the real server's batching session
+uses it. It works before TensorFlow and not inside its graph (`BatchFunction` is the same scheduler
+as an op), because there every request would hold a thread and be a run of its own; for a small
+model these cost more than the model.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.core.session import Array, SavedModelSession
+from pipeline.serve.batching import Batching
+from pipeline.serve.runs import Done, Results, Run
+
+log = logging.getLogger(__name__)
+
+_MOST_QUEUES = 16
+"""Queues of one version; there is one for each signature and shape of a row in use."""
+
+Names = tuple[str, ...]
+Key = tuple[Names, Names, tuple[Any, ...]]
+"""What a batch feeds and fetches, and the shapes of one row. Rows of different shapes never share a
+batch, so that none has to be padded and no caller can spoil another's."""
+
+
+@dataclass
+class _Task:
+    arrays: list[Array]
+    done: Done
+    is_part: bool = False
+
+    @property
+    def rows(self) -> int:
+        return len(self.arrays[0])
+
+
+@dataclass
+class _Batch:
+    tasks: list[_Task] = field(default_factory=list)
+    rows: int = 0
+    born: float = field(default_factory=time.monotonic)
+
+
+class Batches:
+    """Makes and runs the batches of one loaded version, in threads of its own.
+
+    Args:
+        session: Runs them.
+        batching: How they are made.
+    """
+
+    def __init__(self, session: SavedModelSession, batching: Batching) -> None:
+        self._session = session
+        self._batching = batching
+        self._queues: OrderedDict[Key, deque[_Batch]] = OrderedDict()
+        self._unfit: set[tuple[Names, Names]] = set()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._running = 0
+        # As in the real server: a request for some of the outputs only is not batched.
+        self._whole = {
+            (frozenset(_tensors(signature.inputs)), frozenset(_tensors(signature.outputs)))
+            for signature in session.signatures.values()
+            if signature.inputs and signature.outputs
+        }
+        self._threads = [
+            threading.Thread(target=self._work, name="batch", daemon=True)
+            for _ in range(batching.threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def run(self, feeds: Mapping[str, Array], fetches: Names) -> Run | None:
+        """A run in a batch with other callers' rows; None where these cannot be batched.
+
+        Raises:
+            tf.errors.OpError: INVALID_ARGUMENT where the request has more rows than a batch may,
+                or its inputs differ in theirs.
+        """
+        names = tuple(feeds)
+        if (frozenset(names), frozenset(fetches)) not in self._whole:
+            return None
+        arrays = list(feeds.values())
+        self._check_rows(arrays)
+        if (names, fetches) in self._unfit or not len(arrays[0]):
+            return None
+        key = (names, fetches, tuple([array.shape[1:] for array in arrays]))
+        if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
+            return None
+        if self._may_run_at_once(len(arrays[0])):
+            return Run(lambda done: self._run_at_once(key, _Task(arrays, done)), holds_thread=True)
+        return Run(lambda done: self._add(key, arrays, done), holds_thread=False)
+
+    def _may_run_at_once(self, rows: int) -> bool:
+        """Takes a thread's place where one is free and nothing is waited for.
+
+        The rows would be a batch of their own in any case; the way to another thread is saved.
+        """
+        batching = self._batching
+        if batching.timeout_micros or rows > batching.largest_batch:
+            return False
+        with self._changed:
+            free = self._running < batching.threads and not self._queues
+            self._running += free
+        return free
+
+    def _run_at_once(self, key: Key, task: _Task) -> None:
+        try:
+            self._run(key, [task])
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._running -= 1
+            if self._queues:
+                self._changed.notify()
+
+    def _check_rows(self, arrays: Sequence[Array]) -> None:
+        if any(array.ndim == 0 for array in arrays):
+            raise _invalid("Batching Run() input tensors must have at least one dimension")
+        rows = len(arrays[0])
+        if any(len(array) != rows for array in arrays):
+            raise _invalid("Batching Run() input tensors must have equal 0th-dimension size")
+        if rows > self._batching.max_batch_size:
+            raise _invalid(
+                f"Task size {rows} is larger than maximum input batch size "
+                f"{self._batching.max_batch_size}"
+            )
+
+    def _add(self, key: Key, arrays: list[Array], done: Done) -> None:
+        """Puts rows into the newest batch, or into new ones; refuses them where the queue is full.
+
+        Rows for several batches come here only where large requests are split.
+        """
+        most = self._batching.largest_batch
+        task = _Task(arrays, done)
+        tasks = [task] if task.rows <= most else _split(task, most)
+        with self._changed:
+            queue = self._queues.setdefault(key, deque())
+            fits = queue and queue[-1].rows + tasks[0].rows <= most
+            new = len(tasks) - bool(fits)
+            # The first batch of an idle queue always has room, as its queue is never without one.
+            room = max(self._batching.max_enqueued_batches, 1) - len(queue)
+            refused = new > room
+            if not refused:
+                for one in tasks:
+                    if not queue or queue[-1].rows + one.rows > most:
+                        queue.append(_Batch())
+                    queue[-1].tasks.append(one)
+                    queue[-1].rows += one.rows
+                if new or queue[-1].rows == most:
+                    self._changed.notify(max(new, 1))
+        if refused:
+            done(None, tf.errors.UnavailableError(None, None, _FULL))
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while (found := self._take()) is None:
+                    if self._closing:
+                        return
+                    self._changed.wait(self._seconds_to_next())
+            key, batch = found
+            self._run(key, batch.tasks)
+            self._leave()
+
+    def _take(self) -> tuple[Key, _Batch] | None:
+        """The next batch that is full or has waited long enough; queues take turns."""
+        if self._running >= self._batching.threads:
+            return None
+        for key, queue in self._queues.items():
+            if len(queue) > 1 or self._seconds_left(queue[0]) <= 0:
+                batch = queue.popleft()
+                if queue:
+                    self._queues.move_to_end(key)
+                else:
+                    del self._queues[key]
+                self._running += 1
+                return key, batch
+        return None
+
+    def _seconds_left(self, batch: _Batch) -> float:
+        if batch.rows >= self._batching.largest_batch:
+            return 0
+        return batch.born + self._batching.timeout_micros / 1e6 - time.monotonic()
+
+    def _seconds_to_next(self) -> float | None:
+        if self._running >= self._batching.threads:
+            return None
+        waiting = [self._seconds_left(queue[0]) for queue in self._queues.values()]
+        return max(min(waiting), 0) if waiting else None
+
+    def _run(self, key: Key, tasks: list[_Task]) -> None:
+        feeds, fetches, _ = key
+        results = self._results(feeds, fetches, tasks) if len(tasks) > 1 else None
+        begin = 0
+        for task in tasks:
+            end = begin + task.rows
+            if results is None:
+                self._run_alone(feeds, fetches, task)
+            else:
+                _deliver(task, [result[begin:end] for result in results], None)
+            begin = end
+
+    def _results(self, feeds: Names, fetches: Names, tasks: list[_Task]) -> Results | None:
+        """The answers to all rows; None where a batch cannot give them.
+
+        An op that refuses the batch may mean one caller's row only, so that each is judged by
+        its own.
+        """
+        arrays = [np.concatenate(parts) for parts in zip(*[t.arrays for t in tasks], strict=True)]
+        try:
+            return self._run_padded(feeds, fetches, arrays)
+        except tf.errors.OpError:
+            return None
+
+    def _run_alone(self, feeds: Names, fetches: Names, task: _Task) -> None:
+        try:
+            results = self._run_padded(feeds, fetches, task.arrays)
+            if results is None:
+                results = self._run_unbatched(feeds, fetches, task)
+        except Exception as error:  # noqa: BLE001  whatever it is, the caller waits to hear of it
+            _deliver(task, None, error)
+        else:
+            _deliver(task, results, None)
+
+    def _run_unbatched(self, feeds: Names, fetches: Names, task: _Task) -> Results:
+        if task.is_part:
+            raise tf.errors.FailedPreconditionError(None, None, _UNFIT)
+        return self._session.run(dict(zip(feeds, task.arrays, strict=True)), fetches)
+
+    def _run_padded(self, feeds: Names, fetches: Names, arrays: list[Array]) -> Results | None:
+        """The answers to the rows, filled up to an allowed size by repeating the first.
+
+        None where the signature does not answer with a row for each row.
+        """
+        rows = len(arrays[0])
+        size = next((size for size in self._batching.allowed_sizes if size >= rows), rows)
+        if size > rows:
+            arrays = [
+                np.concatenate([array, np.repeat(array[:1], size - rows, axis=0)])
+                for array in arrays
+            ]
+        results = self._session.run(dict(zip(feeds, arrays, strict=True)), fetches)
+        if any(result.ndim == 0 or len(result) != size for result in results):
+            log.warning("a signature's answers have no row for each row: not batched")
+            self._unfit.add((feeds, fetches))
+            return None
+        return results if size == rows else [result[:rows] for result in results]
+
+    def close(self) -> None:
+        """Ends the threads, once what waits has been run."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+
+_FULL = "The batch scheduling queue to which this task was submitted is full"
+_UNFIT = (
+    "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of "
+    "the input tensors"
+)
+
+
+def _deliver(task: _Task, results: Results | None, error: Exception | None) -> None:
+    try:
+        task.done(results, error)
+    except Exception:
+        log.exception("an answer could not be given")
+
+
+def _split(task: _Task, most: int) -> list[_Task]:
+    """Tasks of at most so many rows, the last of which to end delivers the whole."""
+    begins = range(0, task.rows, most)
+    found: list[Results | None] = [None] * len(begins)
+    failed: list[BaseException] = []
+    left = [len(begins)]
+    lock = threading.Lock()
+
+    def part(number: int, begin: int) -> _Task:
+        def done(results: Results | None, error: BaseException | None) -> None:
+            with lock:
+                found[number] = results
+                failed.extend([error] if error else [])
+                left[0] -= 1
+                if left[0]:
+                    return
+            if failed:
+                task.done(None, failed[0])
+            else:
+                whole = zip(*[one for one in found if one is not None], strict=True)
+                task.done([np.concatenate(parts) for parts in whole], None)
+
+        arrays = [array[begin : begin + most] for array in task.arrays]
+        return _Task(arrays, done, is_part=True)
+
+    return [part(number, begin) for number, begin in enumerate(begins)]
+
+
+def _tensors(infos: Mapping[str, Any]) -> list[str]:
+    return [info.name for info in infos.values()]
+
+
+def _invalid(message: str) -> tf.errors.OpError:
+    return tf.errors.InvalidArgumentError(None, None, message)
