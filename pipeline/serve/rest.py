@@ -80,8 +80,8 @@ class Rest:
             return
         headers = dict(scope["headers"])
         try:
-            body = await read_body(receive, headers, self.options)
-            async with asyncio.timeout(self.options.timeout_seconds):
+            async with asyncio.timeout(self.options.timeout_seconds) as limit:
+                body = await read_body(receive, headers, self.options, limit)
                 status, answer = await self._driven(
                     self.answer(scope["method"], _path(scope), body, headers), len(body)
                 )

@@ -21,24 +21,31 @@ class BodyTooLargeError(Exception):
 
 
 async def read_body(
-    receive: Receive, headers: Mapping[bytes, bytes], options: RestOptions
+    receive: Receive,
+    headers: Mapping[bytes, bytes],
+    options: RestOptions,
+    limit: asyncio.Timeout,
 ) -> bytes:
     """The whole body, unpacked where it was sent with `Content-Encoding: gzip`.
 
     A body that cannot be unpacked counts as empty, as in the real server.
 
+    Args:
+        receive: Gives the next part.
+        headers: Of the request.
+        options: Limits.
+        limit: Put off with every part: a large body on a slow line may take longer as a whole.
+
     Raises:
         BodyTooLargeError: As soon as it is larger than allowed.
-        TimeoutError: The client went away, or sent nothing for the longest time allowed. A large
-            body on a slow line may take longer as a whole.
+        TimeoutError: The client went away.
     """
     largest = options.max_body_bytes
     parts: list[bytes] = []
     size = 0
     more = True
     while more:
-        async with asyncio.timeout(options.timeout_seconds):
-            message = await receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise TimeoutError
         part = message.get("body", b"")
@@ -47,6 +54,8 @@ async def read_body(
             raise BodyTooLargeError
         parts.append(part)
         more = message.get("more_body", False)
+        if options.timeout_seconds is not None and more:
+            limit.reschedule(asyncio.get_running_loop().time() + options.timeout_seconds)
     body = b"".join(parts)
     return _unpacked(body, largest) if b"gzip" in headers.get(b"content-encoding", b"") else body
 

@@ -161,6 +161,7 @@ class Server:
             lifespan="off",
             ws="none",
             server_header=False,
+            proxy_headers=False,
             backlog=_BACKLOG,
             limit_concurrency=self.options.rest.max_connections,
             timeout_graceful_shutdown=round(self.options.drain_seconds),
