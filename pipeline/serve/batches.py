@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from pipeline.core.session import Array, SavedModelSession
+from pipeline.core.session import Array
 from pipeline.serve.batching import Batching
+from pipeline.serve.limits import LimitedSession
 from pipeline.serve.runs import Done, Results, Run
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ batch, so that none has to be padded and no caller can spoil another's."""
 class _Task:
     arrays: list[Array]
     done: Done
+    deadline: float
     is_part: bool = False
 
     @property
@@ -58,9 +61,12 @@ class Batches:
     Args:
         session: Runs them.
         batching: How they are made.
+        signatures: What may be batched.
     """
 
-    def __init__(self, session: SavedModelSession, batching: Batching) -> None:
+    def __init__(
+        self, session: LimitedSession, batching: Batching, signatures: Mapping[str, SignatureDef]
+    ) -> None:
         self._session = session
         self._batching = batching
         self._queues: OrderedDict[Key, deque[_Batch]] = OrderedDict()
@@ -71,7 +77,7 @@ class Batches:
         # As in the real server: a request for some of the outputs only is not batched.
         self._whole = {
             (frozenset(_tensors(signature.inputs)), frozenset(_tensors(signature.outputs)))
-            for signature in session.signatures.values()
+            for signature in signatures.values()
             if signature.inputs and signature.outputs
         }
         self._threads = [
@@ -99,8 +105,10 @@ class Batches:
         if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
             return None
         if self._may_run_at_once(len(arrays[0])):
-            return Run(lambda done: self._run_at_once(key, _Task(arrays, done)), holds_thread=True)
-        return Run(lambda done: self._add(key, arrays, done), holds_thread=False)
+            start, holds_thread = self._run_at_once, True
+        else:
+            start, holds_thread = self._add, False
+        return Run(lambda *done: start(key, _Task(arrays, *done)), holds_thread)
 
     def _may_run_at_once(self, rows: int) -> bool:
         """Takes a thread's place where one is free and nothing is waited for.
@@ -139,22 +147,22 @@ class Batches:
                 f"{self._batching.max_batch_size}"
             )
 
-    def _add(self, key: Key, arrays: list[Array], done: Done) -> None:
+    def _add(self, key: Key, task: _Task) -> None:
         """Puts rows into the newest batch, or into new ones; refuses them where the queue is full.
 
         Rows for several batches come here only where large requests are split.
         """
         most = self._batching.largest_batch
-        task = _Task(arrays, done)
         tasks = [task] if task.rows <= most else _split(task, most)
         with self._changed:
-            queue = self._queues.setdefault(key, deque())
+            queue = self._queues.get(key, deque())
             fits = queue and queue[-1].rows + tasks[0].rows <= most
             new = len(tasks) - bool(fits)
             # The first batch of an idle queue always has room, as its queue is never without one.
             room = max(self._batching.max_enqueued_batches, 1) - len(queue)
             refused = new > room
             if not refused:
+                self._queues[key] = queue
                 for one in tasks:
                     if not queue or queue[-1].rows + one.rows > most:
                         queue.append(_Batch())
@@ -163,7 +171,7 @@ class Batches:
                 if new or queue[-1].rows == most:
                     self._changed.notify(max(new, 1))
         if refused:
-            done(None, tf.errors.UnavailableError(None, None, _FULL))
+            task.done(None, tf.errors.UnavailableError(None, None, _FULL))
 
     def _work(self) -> None:
         while True:
@@ -222,13 +230,13 @@ class Batches:
         """
         arrays = [np.concatenate(parts) for parts in zip(*[t.arrays for t in tasks], strict=True)]
         try:
-            return self._run_padded(feeds, fetches, arrays)
-        except tf.errors.OpError:
+            return self._run_padded(feeds, fetches, arrays, max(t.deadline for t in tasks))
+        except Exception:  # noqa: BLE001  told to whoever it concerns when each runs alone
             return None
 
     def _run_alone(self, feeds: Names, fetches: Names, task: _Task) -> None:
         try:
-            results = self._run_padded(feeds, fetches, task.arrays)
+            results = self._run_padded(feeds, fetches, task.arrays, task.deadline)
             if results is None:
                 results = self._run_unbatched(feeds, fetches, task)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller waits to hear of it
@@ -239,9 +247,11 @@ class Batches:
     def _run_unbatched(self, feeds: Names, fetches: Names, task: _Task) -> Results:
         if task.is_part:
             raise tf.errors.FailedPreconditionError(None, None, _UNFIT)
-        return self._session.run(dict(zip(feeds, task.arrays, strict=True)), fetches)
+        return self._session.run(dict(zip(feeds, task.arrays, strict=True)), fetches, task.deadline)
 
-    def _run_padded(self, feeds: Names, fetches: Names, arrays: list[Array]) -> Results | None:
+    def _run_padded(
+        self, feeds: Names, fetches: Names, arrays: list[Array], deadline: float
+    ) -> Results | None:
         """The answers to the rows, filled up to an allowed size by repeating the first.
 
         None where the signature does not answer with a row for each row.
@@ -253,7 +263,7 @@ class Batches:
                 np.concatenate([array, np.repeat(array[:1], size - rows, axis=0)])
                 for array in arrays
             ]
-        results = self._session.run(dict(zip(feeds, arrays, strict=True)), fetches)
+        results = self._session.run(dict(zip(feeds, arrays, strict=True)), fetches, deadline)
         if any(result.ndim == 0 or len(result) != size for result in results):
             log.warning("a signature's answers have no row for each row: not batched")
             self._unfit.add((feeds, fetches))
@@ -306,7 +316,7 @@ def _split(task: _Task, most: int) -> list[_Task]:
                 task.done([np.concatenate(parts) for parts in whole], None)
 
         arrays = [array[begin : begin + most] for array in task.arrays]
-        return _Task(arrays, done, is_part=True)
+        return _Task(arrays, done, task.deadline, is_part=True)
 
     return [part(number, begin) for number, begin in enumerate(begins)]
 

@@ -30,18 +30,19 @@ class Call:
 
     Attributes:
         message: What the client sent.
+        deadline: When it waits no longer, by `time.monotonic`.
     """
 
     def __init__(self, core: Any, deadline: float) -> None:
         self.message: bytes = b""
         self._core = core
-        self._deadline = deadline
+        self.deadline = time.monotonic() + deadline - time.time()
         self._cancelled = False
 
     @property
     def is_over(self) -> bool:
         """Whether the client has given up, or its time limit has passed."""
-        return self._cancelled or time.time() > self._deadline
+        return self._cancelled or time.monotonic() > self.deadline
 
     def answer(self, message: bytes) -> None:
         """Sends the answer."""

@@ -13,10 +13,6 @@ from pipeline.core.session import SavedModelSession
 from pipeline.serve.batching import PER_MODEL_FILE, Batching, read_batching
 from pipeline.serve.options import SessionOptions
 
-_CALLERS_THREAD = -1
-"""Ops run in the thread of their request. A small model spends more time on its way to TensorFlow's
-threads and back than in its ops, and requests already run beside each other."""
-
 
 @dataclass(frozen=True)
 class Loading:
@@ -40,7 +36,10 @@ class Loading:
         Raises:
             OSError: See `SavedModelSession`; so for `tf.errors.OpError`.
         """
-        return SavedModelSession(folder, tags=self.tags, settings=self.settings)
+        own = self.settings.inter_op_parallelism_threads if self.settings else 0
+        return SavedModelSession(
+            folder, tags=self.tags, settings=self.settings, in_callers_thread=not own
+        )
 
     def batching_of(self, folder: Path) -> Batching | None:
         """How a version's requests are batched; None: not.
@@ -65,7 +64,7 @@ def loading_of(options: SessionOptions) -> Loading:
     if options.config_file:
         settings = _read_settings(options.config_file)
     settings.intra_op_parallelism_threads = options.intra_op_threads
-    settings.inter_op_parallelism_threads = options.inter_op_threads or _CALLERS_THREAD
+    settings.inter_op_parallelism_threads = options.inter_op_threads
     if options.gpu_memory_fraction:
         settings.gpu_options.per_process_gpu_memory_fraction = options.gpu_memory_fraction
     return Loading(options.tags, settings, options.batching, options.per_model_batching)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from pipeline.serve.json_answers import (
 )
 from pipeline.serve.json_requests import fill_examples, predict_request, signature_name
 from pipeline.serve.json_text import parse
+from pipeline.serve.limits import NEVER
 from pipeline.serve.options import RestOptions
 from pipeline.serve.predict import check_method, run_signature
 from pipeline.serve.rest_body import BodyTooLargeError, Receive, Scope, Send, read_body
@@ -96,6 +98,8 @@ class Rest:
 
         For a small request the way there and back would cost more than reading it here.
         """
+        seconds = self.options.timeout_seconds
+        deadline = NEVER if seconds is None else time.monotonic() + seconds
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
 
@@ -107,9 +111,9 @@ class Rest:
             loop.call_soon_threadsafe(give, await answer)
 
         if size > _SMALL_BYTES:
-            self.pool.submit(drive, deliver())
+            self.pool.submit(drive, deliver(), None, deadline)
         else:
-            drive(deliver(), self.pool)
+            drive(deliver(), self.pool, deadline)
         return future
 
     @property

@@ -106,7 +106,7 @@ def _answering(kind: Any, method: Method) -> Callable[[Call], None]:
             log.exception("a gRPC request failed")
             call.refuse(ServingError(Code.INTERNAL, "internal error, see the server's log"))
 
-    return lambda call: drive(answer(call))
+    return lambda call: drive(answer(call), deadline=call.deadline)
 
 
 def _parsed(kind: Any, message: bytes) -> Any:
@@ -174,5 +174,9 @@ def _arguments(options: GrpcOptions) -> list[tuple[str, int | str]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # Who connects and says nothing, or has gone without a word, is let go.
+        ("grpc.server_handshake_timeout_ms", 30_000),
+        ("grpc.keepalive_time_ms", 120_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
         *options.arguments,
     ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.core.session import Array
+from pipeline.serve.limits import NEVER
 
 Answer = TypeVar("Answer")
 Results = list[Array]
@@ -24,11 +25,12 @@ class Run:
     """A run of a graph; `results = await run`.
 
     Attributes:
-        start: Starts it; what it is given is called once, from any thread.
+        start: Starts it, with what to call once, from any thread, and the deadline by
+            `time.monotonic`.
         holds_thread: Whether `start` comes back only when the graph has run.
     """
 
-    start: Callable[[Done], None]
+    start: Callable[[Done, float], None]
     holds_thread: bool
 
     def __await__(self) -> Generator[Run, Results, Results]:
@@ -40,6 +42,7 @@ class Run:
 def drive(
     coroutine: Coroutine[Run, Results | None, None],
     elsewhere: Executor | None = None,
+    deadline: float = NEVER,
     results: Results | None = None,
     error: BaseException | None = None,
 ) -> None:
@@ -48,6 +51,7 @@ def drive(
     Args:
         coroutine: What to carry on; it delivers its answer itself.
         elsewhere: Where runs happen that hold a thread; None: here.
+        deadline: When nobody waits any more, by `time.monotonic`.
         results: Of the run that the coroutine waits for.
         error: Why there are none.
     """
@@ -57,12 +61,12 @@ def drive(
         return
 
     def go_on(results: Results | None, error: BaseException | None) -> None:
-        drive(coroutine, elsewhere, results, error)
+        drive(coroutine, elsewhere, deadline, results, error)
 
     if run.holds_thread and elsewhere:
-        elsewhere.submit(run.start, go_on)
+        elsewhere.submit(run.start, go_on, deadline)
     else:
-        run.start(go_on)
+        run.start(go_on, deadline)
 
 
 def finished(coroutine: Coroutine[Any, Any, Answer]) -> Answer:

@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from pipeline.core.errors import PipelineError
 from pipeline.serve.batches import Batches
+from pipeline.serve.limits import LimitedSession
 from pipeline.serve.loading import Loading
 from pipeline.serve.runs import Done, Results, Run
 from pipeline.serve.status import Code, ServingError
@@ -84,7 +85,10 @@ class Servable:
             self._session = loading.session(folder)
         except Exception as error:
             raise _load_error(error, folder) from error
-        self._batches = Batches(self._session, batching) if batching else None
+        self._limited = LimitedSession(self._session)
+        self._batches = (
+            Batches(self._limited, batching, self._session.signatures) if batching else None
+        )
         self.signatures = {
             name: _signature(proto) for name, proto in self._session.signatures.items()
         }
@@ -111,10 +115,10 @@ class Servable:
 
     def _running(
         self, feeds: Mapping[str, Array], fetches: Sequence[str]
-    ) -> Callable[[Done], None]:
-        def run(done: Done) -> None:
+    ) -> Callable[[Done, float], None]:
+        def run(done: Done, deadline: float) -> None:
             try:
-                results = self._session.run(feeds, fetches)
+                results = self._limited.run(feeds, fetches, deadline)
             except Exception as error:  # noqa: BLE001  whatever it is, who waits hears of it
                 done(None, error)
             else:

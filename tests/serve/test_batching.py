@@ -17,6 +17,7 @@ from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.session import Array, SavedModelSession
 from pipeline.serve.batches import Batches
 from pipeline.serve.batching import Batching, read_batching
+from pipeline.serve.limits import LimitedSession
 from pipeline.serve.runs import Results, finished
 
 CALLERS = 8
@@ -27,8 +28,8 @@ class BatchSession:
 
     def __init__(self, folder: Path, batching: Batching) -> None:
         self._session = SavedModelSession(folder)
-        self._batches = Batches(self._session, batching)
         self.signatures = self._session.signatures
+        self._batches = Batches(LimitedSession(self._session), batching, self.signatures)
 
     def run(self, feeds: dict[str, Array], fetches: list[str]) -> Results:
         async def answer() -> Results:
