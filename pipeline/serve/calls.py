@@ -64,7 +64,9 @@ class Call:
 
         def received(event: Any) -> None:
             message = event.batch_operations[0].message()
-            if message is not None:  # else the client went away, or sent too much
+            if message is None:  # or it went away, or sent too much, and hears of this no more
+                self.refuse(ServingError(Code.UNIMPLEMENTED, "exactly one message is required"))
+            else:
                 self.message = message
                 then()
 

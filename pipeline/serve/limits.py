@@ -13,7 +13,7 @@ NEVER = float("inf")
 """The deadline of a run that may take as long as it takes."""
 
 _LONG_SECONDS = 0.05
-_LIMITS_MS = (250, 1_000, 4_000, 16_000, 64_000)
+_LIMITS_MS = tuple(250 * 2**power for power in range(9))
 """Few, because TensorFlow prepares the graph once more for each."""
 
 
