@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pipeline.serve.runs import finished
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.versions import State
+from tests.serve.in_process import until
 from tests.serve.models import break_model, copy_model
 
 
@@ -48,13 +48,6 @@ def ask(manager: Manager, name: str = "half", **choice: object) -> float:
     with manager.servable(spec) as servable:
         signature = servable.signatures["serving_default"]
         return float(finished(run_signature(servable, signature, {"x": np.float32([0])}))["y"][0])
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(
