@@ -210,8 +210,13 @@ class Batches:
         waiting = [self._seconds_left(queue[0]) for queue in self._queues.values()]
         return max(min(waiting), 0) if waiting else None
 
-    def _run(self, key: Key, tasks: list[_Task]) -> None:
+    def _run(self, key: Key, waiting: list[_Task]) -> None:
         feeds, fetches, _ = key
+        now = time.monotonic()
+        tasks = [task for task in waiting if task.deadline >= now]
+        for late in waiting:
+            if late.deadline < now:
+                _deliver(late, None, tf.errors.DeadlineExceededError(None, None, _LATE))
         results = self._results(feeds, fetches, tasks) if len(tasks) > 1 else None
         begin = 0
         for task in tasks:
@@ -280,6 +285,7 @@ class Batches:
 
 
 _FULL = "The batch scheduling queue to which this task was submitted is full"
+_LATE = "The time limit passed while the rows waited for their batch"
 _UNFIT = (
     "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of "
     "the input tensors"
