@@ -12,6 +12,7 @@ gRPC's C core as ever; methods not named here go on to grpc's own server.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from pipeline.serve.status import Code, ServingError
+
+log = logging.getLogger(__name__)
 
 _NO_FLAGS = 0
 
@@ -135,5 +138,8 @@ class Calls:
             event = self._queue.poll()
             if event.completion_type == cygrpc.CompletionType.queue_shutdown:
                 return
-            event.tag(event)
+            try:
+                event.tag(event)
+            except Exception:  # one call's trouble is none of the next one's
+                log.exception("a gRPC call failed")
             del event  # what it holds must not outlive it
