@@ -33,7 +33,15 @@ from pipeline.serve.json_text import parse
 from pipeline.serve.limits import NEVER
 from pipeline.serve.options import RestOptions
 from pipeline.serve.predict import check_method, run_signature
-from pipeline.serve.rest_body import BodyTooLargeError, Receive, Scope, Send, read_body
+from pipeline.serve.rest_body import (
+    BodyTooLargeError,
+    Receive,
+    Scope,
+    Send,
+    is_packed,
+    read_body,
+    unpacked,
+)
 from pipeline.serve.runs import Results, Run, drive
 from pipeline.serve.servable import DEFAULT_SIGNATURE
 from pipeline.serve.status import HTTP_STATUS, Code, ServingError, invalid
@@ -83,17 +91,20 @@ class Rest:
         headers = dict(scope["headers"])
         try:
             async with asyncio.timeout(self.options.timeout_seconds) as limit:
-                body = await read_body(receive, headers, self.options, limit)
+                body = await read_body(receive, self.options, limit)
                 status, answer = await self._driven(
-                    self.answer(scope["method"], _path(scope), body, headers), len(body)
+                    self.answer(scope["method"], _path(scope), body, headers),
+                    takes_long=len(body) > _SMALL_BYTES or is_packed(headers),
                 )
-        except BodyTooLargeError:
-            status, answer = 413, _error("The request body is too large.")
+        except BodyTooLargeError as error:
+            status, answer = _refusal(error)
         except TimeoutError:
             status, answer = 504, _error("Timed out waiting for the answer.")
         await self._send(send, status, answer, _TEXT if _path(scope) == self._page else _JSON)
 
-    def _driven(self, answer: Coroutine[Run, Results, Reply], size: int) -> asyncio.Future[Reply]:
+    def _driven(
+        self, answer: Coroutine[Run, Results, Reply], *, takes_long: bool
+    ) -> asyncio.Future[Reply]:
         """The answer, made in the threads of the pool where it takes long.
 
         For a small request the way there and back would cost more than reading it here.
@@ -110,7 +121,7 @@ class Rest:
         async def deliver() -> None:
             loop.call_soon_threadsafe(give, await answer)
 
-        if size > _SMALL_BYTES:
+        if takes_long:
             self.pool.submit(drive, deliver(), None, deadline)
         else:
             drive(deliver(), self.pool, deadline)
@@ -139,9 +150,11 @@ class Rest:
         try:
             if method == "OPTIONS":
                 return _preflight(headers)
+            if is_packed(headers):
+                body = unpacked(body, self.options.max_body_bytes)
             return 200, await self._counted(method, path, body)
-        except ServingError as error:
-            return HTTP_STATUS[error.code], error_answer(error)
+        except (BodyTooLargeError, ServingError) as error:
+            return _refusal(error)
         except Exception:
             # The client learns nothing about the inside; the log says everything.
             log.exception("%s %s failed", method, path)
@@ -249,3 +262,9 @@ def _preflight(headers: dict[bytes, bytes]) -> tuple[int, bytes]:
 
 def _error(message: str) -> bytes:
     return error_answer(invalid(message))
+
+
+def _refusal(error: BodyTooLargeError | ServingError) -> Reply:
+    if isinstance(error, ServingError):
+        return HTTP_STATUS[error.code], error_answer(error)
+    return 413, _error("The request body is too large.")
