@@ -11,9 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,38 +19,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from pipeline.core.session import Array
+from pipeline.serve.batch_queue import Batch, BatchQueues, Key, Names, Task, split
 from pipeline.serve.batching import Batching
 from pipeline.serve.limits import LimitedSession
-from pipeline.serve.runs import Done, Results, Run
+from pipeline.serve.runs import Results, Run
 
 log = logging.getLogger(__name__)
-
-_MOST_QUEUES = 16
-"""Queues of one version; there is one for each signature and shape of a row in use."""
-
-Names = tuple[str, ...]
-Key = tuple[Names, Names, tuple[Any, ...]]
-"""What a batch feeds and fetches, and the shapes of one row. Rows of different shapes never share a
-batch, so that none has to be padded and no caller can spoil another's."""
-
-
-@dataclass
-class _Task:
-    arrays: list[Array]
-    done: Done
-    deadline: float
-    is_part: bool = False
-
-    @property
-    def rows(self) -> int:
-        return len(self.arrays[0])
-
-
-@dataclass
-class _Batch:
-    tasks: list[_Task] = field(default_factory=list)
-    rows: int = 0
-    born: float = field(default_factory=time.monotonic)
 
 
 class Batches:
@@ -69,7 +41,7 @@ class Batches:
     ) -> None:
         self._session = session
         self._batching = batching
-        self._queues: OrderedDict[Key, deque[_Batch]] = OrderedDict()
+        self._queues = BatchQueues(batching)
         self._unfit: set[tuple[Names, Names]] = set()
         self._changed = threading.Condition()
         self._closing = False
@@ -102,13 +74,13 @@ class Batches:
         if (names, fetches) in self._unfit or not len(arrays[0]):
             return None
         key = (names, fetches, tuple([array.shape[1:] for array in arrays]))
-        if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
+        if not self._queues.has_room_for(key):
             return None
         if self._may_run_at_once(len(arrays[0])):
             start, holds_thread = self._run_at_once, True
         else:
             start, holds_thread = self._add, False
-        return Run(lambda *done: start(key, _Task(arrays, *done)), holds_thread)
+        return Run(lambda *done: start(key, Task(arrays, *done)), holds_thread)
 
     def _may_run_at_once(self, rows: int) -> bool:
         """Takes a thread's place where one is free and nothing is waited for.
@@ -123,7 +95,7 @@ class Batches:
             self._running += free
         return free
 
-    def _run_at_once(self, key: Key, task: _Task) -> None:
+    def _run_at_once(self, key: Key, task: Task) -> None:
         try:
             self._run(key, [task])
         finally:
@@ -147,30 +119,17 @@ class Batches:
                 f"{self._batching.max_batch_size}"
             )
 
-    def _add(self, key: Key, task: _Task) -> None:
-        """Puts rows into the newest batch, or into new ones; refuses them where the queue is full.
+    def _add(self, key: Key, task: Task) -> None:
+        """Lets rows wait for their batch; refuses them where the queue is full.
 
         Rows for several batches come here only where large requests are split.
         """
-        most = self._batching.largest_batch
-        tasks = [task] if task.rows <= most else _split(task, most)
+        tasks = split(task, self._batching.largest_batch)
         with self._changed:
-            queue = self._queues.get(key, deque())
-            fits = queue and queue[-1].rows + tasks[0].rows <= most
-            new = len(tasks) - bool(fits)
-            # The first batch of an idle queue always has room, as its queue is never without one.
-            room = max(self._batching.max_enqueued_batches, 1) - len(queue)
-            refused = new > room
-            if not refused:
-                self._queues[key] = queue
-                for one in tasks:
-                    if not queue or queue[-1].rows + one.rows > most:
-                        queue.append(_Batch())
-                    queue[-1].tasks.append(one)
-                    queue[-1].rows += one.rows
-                if new or queue[-1].rows == most:
-                    self._changed.notify(max(new, 1))
-        if refused:
+            more = self._queues.add(key, tasks)
+            if more:
+                self._changed.notify(more)
+        if more is None:
             task.done(None, tf.errors.UnavailableError(None, None, _FULL))
 
     def _work(self) -> None:
@@ -184,33 +143,19 @@ class Batches:
             self._run(key, batch.tasks)
             self._leave()
 
-    def _take(self) -> tuple[Key, _Batch] | None:
-        """The next batch that is full or has waited long enough; queues take turns."""
+    def _take(self) -> tuple[Key, Batch] | None:
         if self._running >= self._batching.threads:
             return None
-        for key, queue in self._queues.items():
-            if len(queue) > 1 or self._seconds_left(queue[0]) <= 0:
-                batch = queue.popleft()
-                if queue:
-                    self._queues.move_to_end(key)
-                else:
-                    del self._queues[key]
-                self._running += 1
-                return key, batch
-        return None
-
-    def _seconds_left(self, batch: _Batch) -> float:
-        if batch.rows >= self._batching.largest_batch:
-            return 0
-        return batch.born + self._batching.timeout_micros / 1e6 - time.monotonic()
+        found = self._queues.take()
+        self._running += found is not None
+        return found
 
     def _seconds_to_next(self) -> float | None:
         if self._running >= self._batching.threads:
             return None
-        waiting = [self._seconds_left(queue[0]) for queue in self._queues.values()]
-        return max(min(waiting), 0) if waiting else None
+        return self._queues.seconds_to_next()
 
-    def _run(self, key: Key, waiting: list[_Task]) -> None:
+    def _run(self, key: Key, waiting: list[Task]) -> None:
         feeds, fetches, _ = key
         now = time.monotonic()
         tasks = [task for task in waiting if task.deadline >= now]
@@ -227,7 +172,7 @@ class Batches:
                 _deliver(task, [result[begin:end] for result in results], None)
             begin = end
 
-    def _results(self, feeds: Names, fetches: Names, tasks: list[_Task]) -> Results | None:
+    def _results(self, feeds: Names, fetches: Names, tasks: list[Task]) -> Results | None:
         """The answers to all rows; None where a batch cannot give them.
 
         An op that refuses the batch may mean one caller's row only, so that each is judged by
@@ -239,7 +184,7 @@ class Batches:
         except Exception:  # noqa: BLE001  told to whoever it concerns when each runs alone
             return None
 
-    def _run_alone(self, feeds: Names, fetches: Names, task: _Task) -> None:
+    def _run_alone(self, feeds: Names, fetches: Names, task: Task) -> None:
         try:
             results = self._run_padded(feeds, fetches, task.arrays, task.deadline)
             if results is None:
@@ -249,7 +194,7 @@ class Batches:
         else:
             _deliver(task, results, None)
 
-    def _run_unbatched(self, feeds: Names, fetches: Names, task: _Task) -> Results:
+    def _run_unbatched(self, feeds: Names, fetches: Names, task: Task) -> Results:
         if task.is_part:
             raise tf.errors.FailedPreconditionError(None, None, _UNFIT)
         return self._session.run(dict(zip(feeds, task.arrays, strict=True)), fetches, task.deadline)
@@ -292,39 +237,11 @@ _UNFIT = (
 )
 
 
-def _deliver(task: _Task, results: Results | None, error: Exception | None) -> None:
+def _deliver(task: Task, results: Results | None, error: Exception | None) -> None:
     try:
         task.done(results, error)
     except Exception:
         log.exception("an answer could not be given")
-
-
-def _split(task: _Task, most: int) -> list[_Task]:
-    """Tasks of at most so many rows, the last of which to end delivers the whole."""
-    begins = range(0, task.rows, most)
-    found: list[Results | None] = [None] * len(begins)
-    failed: list[BaseException] = []
-    left = [len(begins)]
-    lock = threading.Lock()
-
-    def part(number: int, begin: int) -> _Task:
-        def done(results: Results | None, error: BaseException | None) -> None:
-            with lock:
-                found[number] = results
-                failed.extend([error] if error else [])
-                left[0] -= 1
-                if left[0]:
-                    return
-            if failed:
-                task.done(None, failed[0])
-            else:
-                whole = zip(*[one for one in found if one is not None], strict=True)
-                task.done([np.concatenate(parts) for parts in whole], None)
-
-        arrays = [array[begin : begin + most] for array in task.arrays]
-        return _Task(arrays, done, task.deadline, is_part=True)
-
-    return [part(number, begin) for number, begin in enumerate(begins)]
 
 
 def _tensors(infos: Mapping[str, Any]) -> list[str]:
