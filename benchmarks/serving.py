@@ -9,8 +9,8 @@ a SavedModel from raw columns), `keras` a small dense Keras model of 30 numbers,
 serve too: with its keras flavour and the exported SavedModel, which is its fastest. The load comes
 from another process on the same machine (benchmarks/serving_load.py). Sides:
 
-- floor: the signature run in a session of this process, one caller;
-- gRPC, REST: the server in a process of its own, one caller of 64 rows;
+- floor: the signature run in a session of this process, set up as the server's is, one caller;
+- gRPC, REST: the server in a process of its own, callers of 64 rows, one and several at a time;
 - 32 callers of one row each, with batching, against MLflow's server with the same callers;
 - start: from the process to the first answer, less TensorFlow's import and the model's load;
 - swap: a new version is published under load; failed requests and p99 meanwhile;
@@ -62,10 +62,13 @@ from pipeline.core.model import end_to_end  # noqa: E402
 from pipeline.core.saved_model import write_saved_model  # noqa: E402
 from pipeline.core.server_process import Running, running  # noqa: E402
 from pipeline.core.session import SavedModelSession  # noqa: E402
+from pipeline.serve.loading import loading_of  # noqa: E402
+from pipeline.serve.options import SessionOptions  # noqa: E402
 
 NUMBERS = tuple(f"n{i}" for i in range(10))
 WORDS = {"carrier": 16, "origin": 3, "dest": 100, "maker": 15, "engine": 5}
 CALLERS = 32
+SEVERAL = (1, 4, 8)
 ROWS = 64
 BATCHING = """max_batch_size { value: 128 } batch_timeout_micros { value: 0 }
 max_enqueued_batches { value: 1000 } num_batch_threads { value: 1 }"""
@@ -153,7 +156,7 @@ def json_request(arrays: Arrays) -> bytes:
 
 def floor(folder: Path, arrays: Arrays, seconds: float) -> float:
     """Runs of the signature per second in this process."""
-    with SavedModelSession(folder) as session:
+    with loading_of(SessionOptions()).session(folder) as session:
         signature = session.signatures["serving_default"]
         feeds = {signature.inputs[name].name: array for name, array in arrays.items()}
         fetches = [info.name for info in signature.outputs.values()]
@@ -238,18 +241,23 @@ def against_floor(base: Path, rows_of: Callable[[int], Arrays], seconds: float) 
     """Rows of the table: floor, gRPC and REST, 64 rows a request."""
     arrays = rows_of(ROWS)
     before = floor(base / "1", arrays, seconds)
+    found = {}
     with running(arguments=flags(base)) as server:
-        by_grpc = measured(server.grpc_url, grpc_request(arrays), 1, seconds)
+        for callers in SEVERAL:
+            name = f"gRPC, {callers} caller{'s' * (callers > 1)}"
+            found[name] = measured(server.grpc_url, grpc_request(arrays), callers, seconds)
         path = "/v1/models/m:predict"
-        by_rest = measured(server.rest_url, json_request(arrays), 1, seconds, path=path)
+        found["REST, 1 caller"] = measured(
+            server.rest_url, json_request(arrays), 1, seconds, path=path
+        )
     base_rate = (before + floor(base / "1", arrays, seconds)) / 2
     alone = floor(base / "1", rows_of(1), seconds)
     rows = [["floor, 1 row", f"{alone:,.0f}", "", ""]]
     rows.append(["floor", f"{ROWS * base_rate:,.0f}", "1.00", f"{1e3 / base_rate:.2f}"])
-    for name, found in (("gRPC", by_grpc), ("REST", by_rest)):
-        rate = found["per_second"]
+    for name, side in found.items():
+        rate = side["per_second"]
         rows.append(
-            [name, f"{ROWS * rate:,.0f}", f"{rate / base_rate:.2f}", f"{found['p50_ms']:.2f}"]
+            [name, f"{ROWS * rate:,.0f}", f"{rate / base_rate:.2f}", f"{side['p50_ms']:.2f}"]
         )
     return rows
 

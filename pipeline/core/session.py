@@ -21,6 +21,10 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 Array = NDArray[Any]
 Runner = Callable[..., list[Any]]
 
+_CALLERS_THREAD = -1
+_MOST_RUNNERS = 64
+"""Prepared graphs kept; a client may ask for any choice of outputs in any order."""
+
 
 class SavedModelSession:
     """A loaded SavedModel; may be used by several threads at once.
@@ -30,6 +34,8 @@ class SavedModelSession:
         threads: Threads for running ops in parallel, and inside one op; 0 leaves it to TensorFlow.
         tags: Which of the folder's graphs to load.
         settings: Further settings of the session; `threads` goes into a copy of them.
+        in_callers_thread: Whether ops run in the thread that calls `run`, one after the other. A
+            small model spends more time on the way to TensorFlow's threads and back than in ops.
 
     Raises:
         OSError: There is no whole SavedModel in `folder`.
@@ -43,7 +49,9 @@ class SavedModelSession:
         *,
         tags: Sequence[str] = ("serve",),
         settings: config_pb2.ConfigProto | None = None,
+        in_callers_thread: bool = False,
     ) -> None:
+        self._pool = _CALLERS_THREAD if in_callers_thread else 0
         graph = tf.Graph()
         config = config_pb2.ConfigProto()
         if settings is not None:
@@ -52,7 +60,7 @@ class SavedModelSession:
             config.inter_op_parallelism_threads = threads
             config.intra_op_parallelism_threads = threads
         self._session = tf.compat.v1.Session(graph=graph, config=config)
-        self._runners: dict[tuple[tuple[str, ...], tuple[str, ...]], Runner] = {}
+        self._runners: dict[tuple[tuple[str, ...], tuple[str, ...], int], Runner] = {}
         try:
             with graph.as_default(), _without_deprecation_notice():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, tags, str(folder))
@@ -63,25 +71,36 @@ class SavedModelSession:
             raise
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
 
-    def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int = 0
+    ) -> list[Array]:
         """Runs the graph once.
 
         Args:
             feeds: Arrays by the name of the graph's tensor; strings as object arrays of bytes.
             fetches: Names of the graph's tensors wanted.
+            timeout_ms: Milliseconds after which the run is stopped, between two ops; 0 never.
+                Use few values: the graph is prepared for each.
 
         Raises:
-            tf.errors.OpError: An op refused.
+            tf.errors.OpError: An op refused; DEADLINE_EXCEEDED where it was stopped.
         """
-        key = (tuple(feeds), tuple(fetches))
+        key = (tuple(feeds), tuple(fetches), timeout_ms)
         runner = self._runners.get(key)
         if runner is None:
             runner = self._runners[key] = self._make_runner(*key)
+            if len(self._runners) > _MOST_RUNNERS:
+                self._runners.pop(next(iter(self._runners)), None)
         return runner(*feeds.values())
 
-    def _make_runner(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Runner:
+    def _make_runner(
+        self, feeds: tuple[str, ...], fetches: tuple[str, ...], timeout_ms: int
+    ) -> Runner:
         wanted = list(dict.fromkeys(fetches))
-        options = config_pb2.CallableOptions(feed=feeds, fetch=wanted)
+        # A run in the caller's thread cannot be stopped.
+        pool = 0 if timeout_ms else self._pool
+        how = config_pb2.RunOptions(timeout_in_ms=timeout_ms, inter_op_thread_pool=pool)
+        options = config_pb2.CallableOptions(feed=feeds, fetch=wanted, run_options=how)
         # Session.make_callable, the public form, goes through Session.run when it is given feeds,
         # and costs seven times this.
         run: Runner = self._session._make_callable_from_options(options)

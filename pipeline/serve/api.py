@@ -44,39 +44,39 @@ class Api:
         self.metrics = metrics or Metrics()
         self._tensor_content = tensor_content
 
-    def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Predict."""
         _require_spec(request)
         with self.manager.servable(request.model_spec) as servable:
-            return prediction.predict(servable, request, as_content=self._tensor_content)
+            return await prediction.predict(servable, request, as_content=self._tensor_content)
 
-    def classify(
+    async def classify(
         self, request: classification_pb2.ClassificationRequest
     ) -> classification_pb2.ClassificationResponse:
         """Classify."""
         _require_spec(request)
         with self.manager.servable(request.model_spec) as servable:
-            response = examples.classify(servable, request)
+            response = await examples.classify(servable, request)
         self.metrics.examples(servable.name, len(response.result.classifications))
         return response
 
-    def regress(
+    async def regress(
         self, request: regression_pb2.RegressionRequest
     ) -> regression_pb2.RegressionResponse:
         """Regress."""
         _require_spec(request)
         with self.manager.servable(request.model_spec) as servable:
-            response = examples.regress(servable, request)
+            response = await examples.regress(servable, request)
         self.metrics.examples(servable.name, len(response.result.regressions))
         return response
 
-    def multi_inference(
+    async def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest
     ) -> inference_pb2.MultiInferenceResponse:
         """MultiInference, on the version that the first task names."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
         with self.manager.servable(spec) as servable:
-            return examples.multi_inference(servable, request)
+            return await examples.multi_inference(servable, request)
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest

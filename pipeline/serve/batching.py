@@ -40,11 +40,9 @@ class Batching:
     max_execution_size: int = 1000
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """Sizes that TensorFlow's batch op fills batches up to; the last is the largest batch."""
-        if self.split and not self.allowed_sizes:
-            return tuple(range(1, self.max_execution_size + 1))
-        return self.allowed_sizes
+    def largest_batch(self) -> int:
+        """Most rows that run together."""
+        return self.max_execution_size if self.split else self.max_batch_size
 
 
 def read_batching(path: Path) -> Batching:
@@ -96,9 +94,8 @@ def _check(batching: Batching, path: Path) -> None:
         return
     if list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
         raise ConfigError(f"{path}: allowed_batch_sizes is {list(sizes)}", "rising numbers above 0")
-    last = batching.max_execution_size if batching.split else batching.max_batch_size
-    if sizes[-1] != last:
+    if sizes[-1] != batching.largest_batch:
         raise ConfigError(
             f"{path}: Last entry in allowed_batch_sizes must match max_batch_size; "
-            f"last entry was {sizes[-1]}; expected {last}"
+            f"last entry was {sizes[-1]}; expected {batching.largest_batch}"
         )

@@ -30,7 +30,7 @@ _SCORES = "scores"
 _OUTPUTS = "outputs"
 
 
-def classify(
+async def classify(
     servable: Servable, request: classification_pb2.ClassificationRequest
 ) -> classification_pb2.ClassificationResponse:
     """Answers a Classify request.
@@ -42,14 +42,14 @@ def classify(
     signature = _named(servable, name, CLASSIFY_METHOD)
     tensors = _class_tensors(signature)
     examples = _serialized(request.input)
-    answers = _run(servable, [signature], examples, tensors.values(), "Classify")
+    answers = await _run(servable, [signature], examples, tensors.values(), "Classify")
     response = classification_pb2.ClassificationResponse()
     fill_spec(response.model_spec, servable, name)
     _fill_classes(response.result, tensors, answers, len(examples))
     return response
 
 
-def regress(
+async def regress(
     servable: Servable, request: regression_pb2.RegressionRequest
 ) -> regression_pb2.RegressionResponse:
     """Answers a Regress request.
@@ -61,14 +61,14 @@ def regress(
     signature = _named(servable, name, REGRESS_METHOD)
     tensor = _value_tensor(signature)
     examples = _serialized(request.input)
-    answers = _run(servable, [signature], examples, [tensor], "Regress")
+    answers = await _run(servable, [signature], examples, [tensor], "Regress")
     response = regression_pb2.RegressionResponse()
     fill_spec(response.model_spec, servable, name)
     _fill_values(response.result, answers[tensor], len(examples))
     return response
 
 
-def multi_inference(
+async def multi_inference(
     servable: Servable, request: inference_pb2.MultiInferenceRequest
 ) -> inference_pb2.MultiInferenceResponse:
     """Answers several classify and regress tasks on the same examples in one run.
@@ -94,7 +94,7 @@ def multi_inference(
         tensors.append(_task_tensors(task.method_name, signatures[name]))
     examples = _serialized(request.input)
     fetches = [tensor for task_tensors in tensors for tensor in task_tensors.values()]
-    answers = _run(servable, list(signatures.values()), examples, fetches, "MultiInference")
+    answers = await _run(servable, list(signatures.values()), examples, fetches, "MultiInference")
     response = inference_pb2.MultiInferenceResponse()
     for name, task_tensors in zip(signatures, tensors, strict=True):
         result = response.results.add()
@@ -169,7 +169,7 @@ def _serialized(given: input_pb2.Input) -> list[bytes]:
     return [context + example.SerializeToString() for example in examples]
 
 
-def _run(
+async def _run(
     servable: Servable,
     signatures: Sequence[Signature],
     examples: list[bytes],
@@ -179,7 +179,8 @@ def _run(
     array = np.array(examples, object)
     feeds = {signature.inputs[_INPUTS]: array for signature in signatures}
     names = list(dict.fromkeys(fetches))
-    return dict(zip(names, servable.run(feeds, names, method), strict=True))
+    results = await servable.run(feeds, names, method)
+    return dict(zip(names, results, strict=True))
 
 
 def _fill_classes(

@@ -8,6 +8,7 @@ Infinity stand as such. Strings may hold any bytes.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from itertools import chain, islice
 from json.encoder import encode_basestring
@@ -107,7 +108,7 @@ def _rows(name: str, array: Array) -> list[str]:
     """The text of each row of `array`, `[rows, ...]`."""
     tokens = _tokens(name, array.ravel())
     for dimension, size in reversed(list(enumerate(array.shape))[1:]):
-        lists = int(np.prod(array.shape[:dimension], dtype=np.int64))
+        lists = math.prod(array.shape[:dimension])
         parts = iter(tokens)
         tokens = [f"[{', '.join(islice(parts, size))}]" for _ in range(lists)]
     return tokens

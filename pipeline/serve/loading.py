@@ -10,7 +10,6 @@ from tensorflow.core.protobuf import config_pb2
 
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.session import SavedModelSession
-from pipeline.serve.batch_session import BatchSession
 from pipeline.serve.batching import PER_MODEL_FILE, Batching, read_batching
 from pipeline.serve.options import SessionOptions
 
@@ -36,15 +35,22 @@ class Loading:
 
         Raises:
             OSError: See `SavedModelSession`; so for `tf.errors.OpError`.
+        """
+        own = self.settings.inter_op_parallelism_threads if self.settings else 0
+        return SavedModelSession(
+            folder, tags=self.tags, settings=self.settings, in_callers_thread=not own
+        )
+
+    def batching_of(self, folder: Path) -> Batching | None:
+        """How a version's requests are batched; None: not.
+
+        Raises:
             PipelineError: The version's own batching parameters are wrong.
         """
-        batching = self.batching
-        if batching and self.per_model:
-            own = folder / PER_MODEL_FILE
-            batching = read_batching(own) if own.exists() else None
-        if batching is None:
-            return SavedModelSession(folder, tags=self.tags, settings=self.settings)
-        return BatchSession(folder, batching, tags=self.tags, settings=self.settings)
+        if self.batching is None or not self.per_model:
+            return self.batching
+        own = folder / PER_MODEL_FILE
+        return read_batching(own) if own.exists() else None
 
 
 def loading_of(options: SessionOptions) -> Loading:

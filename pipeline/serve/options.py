@@ -17,7 +17,8 @@ class SessionOptions:
 
     Attributes:
         intra_op_threads: Threads inside one op; 0 lets TensorFlow choose.
-        inter_op_threads: Threads that run ops beside each other; likewise.
+        inter_op_threads: Threads that run a request's ops beside each other; 0 runs them in the
+            thread of the request.
         config_file: A ConfigProto as text with further settings.
         gpu_memory_fraction: Part of a GPU's memory, 0 to 1; 0 lets TensorFlow choose.
         tags: Which graph of a SavedModel is served.

@@ -21,7 +21,7 @@ METHODS = (
 )
 
 
-def predict(
+async def predict(
     servable: Servable, request: predict_pb2.PredictRequest, *, as_content: bool = False
 ) -> predict_pb2.PredictResponse:
     """Answers a Predict request.
@@ -43,7 +43,7 @@ def predict(
     given = dict(request.inputs)
     check_inputs(signature, given)
     arrays = {alias: _array(alias, proto) for alias, proto in given.items()}
-    answers = run_signature(servable, signature, arrays, request.output_filter)
+    answers = await run_signature(servable, signature, arrays, request.output_filter)
     response = predict_pb2.PredictResponse()
     fill_spec(response.model_spec, servable, name)
     fill = fill_content if as_content else fill_proto
@@ -84,7 +84,7 @@ def _array(alias: str, proto: Any) -> Array:
         raise invalid(f"tensor parsing error: {alias}") from error
 
 
-def run_signature(
+async def run_signature(
     servable: Servable,
     signature: Signature,
     arrays: Mapping[str, Array],
@@ -101,7 +101,7 @@ def run_signature(
         feeds[name] = _default(signature, alias) if array is None else array
     _check_kinds(signature, feeds)
     wanted = _chosen(signature, output_filter) if output_filter else signature.outputs
-    results = servable.run(feeds, tuple(wanted.values()))
+    results = await servable.run(feeds, tuple(wanted.values()))
     return dict(zip(wanted, results, strict=True))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
+from collections.abc import Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -28,9 +30,19 @@ from pipeline.serve.json_answers import (
 )
 from pipeline.serve.json_requests import fill_examples, predict_request, signature_name
 from pipeline.serve.json_text import parse
+from pipeline.serve.limits import NEVER
 from pipeline.serve.options import RestOptions
 from pipeline.serve.predict import check_method, run_signature
-from pipeline.serve.rest_body import BodyTooLargeError, Receive, Scope, Send, read_body
+from pipeline.serve.rest_body import (
+    BodyTooLargeError,
+    Receive,
+    Scope,
+    Send,
+    is_packed,
+    read_body,
+    unpacked,
+)
+from pipeline.serve.runs import Results, Run, drive
 from pipeline.serve.servable import DEFAULT_SIGNATURE
 from pipeline.serve.status import HTTP_STATUS, Code, ServingError, invalid
 
@@ -51,6 +63,11 @@ _CORS = (
     (b"access-control-allow-headers", b"Content-Type"),
 )
 _LARGEST_VERSION = 2**63 - 1
+_SMALL_BYTES = 2**14
+"""A body is read beside the connections up to this size, above it in a thread of the pool."""
+
+Reply = tuple[int, bytes]
+"""HTTP status and body."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +90,42 @@ class Rest:
             return
         headers = dict(scope["headers"])
         try:
-            body = await read_body(receive, headers, self.options)
-            async with asyncio.timeout(self.options.timeout_seconds):
-                status, answer = await asyncio.get_running_loop().run_in_executor(
-                    self.pool, self.answer, scope["method"], _path(scope), body, headers
+            async with asyncio.timeout(self.options.timeout_seconds) as limit:
+                body = await read_body(receive, self.options, limit)
+                status, answer = await self._driven(
+                    self.answer(scope["method"], _path(scope), body, headers),
+                    takes_long=len(body) > _SMALL_BYTES or is_packed(headers),
                 )
-        except BodyTooLargeError:
-            status, answer = 413, _error("The request body is too large.")
+        except BodyTooLargeError as error:
+            status, answer = _refusal(error)
         except TimeoutError:
             status, answer = 504, _error("Timed out waiting for the answer.")
         await self._send(send, status, answer, _TEXT if _path(scope) == self._page else _JSON)
+
+    def _driven(
+        self, answer: Coroutine[Run, Results, Reply], *, takes_long: bool
+    ) -> asyncio.Future[Reply]:
+        """The answer, made in the threads of the pool where it takes long.
+
+        For a small request the way there and back would cost more than reading it here.
+        """
+        seconds = self.options.timeout_seconds
+        deadline = NEVER if seconds is None else time.monotonic() + seconds
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+
+        def give(reply: Reply) -> None:
+            if not future.done():  # nobody waits for it any more
+                future.set_result(reply)
+
+        async def deliver() -> None:
+            loop.call_soon_threadsafe(give, await answer)
+
+        if takes_long:
+            self.pool.submit(drive, deliver(), None, deadline)
+        else:
+            drive(deliver(), self.pool, deadline)
+        return future
 
     @property
     def _page(self) -> str | None:
@@ -96,9 +139,9 @@ class Rest:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    def answer(
+    async def answer(
         self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]
-    ) -> tuple[int, bytes]:
+    ) -> Reply:
         """HTTP status and JSON text for one request."""
         if path == self._page:
             return 200, self.api.metrics.page()
@@ -107,15 +150,17 @@ class Rest:
         try:
             if method == "OPTIONS":
                 return _preflight(headers)
-            return 200, self._counted(method, path, body)
-        except ServingError as error:
-            return HTTP_STATUS[error.code], error_answer(error)
+            if is_packed(headers):
+                body = unpacked(body, self.options.max_body_bytes)
+            return 200, await self._counted(method, path, body)
+        except (BodyTooLargeError, ServingError) as error:
+            return _refusal(error)
         except Exception:
             # The client learns nothing about the inside; the log says everything.
             log.exception("%s %s failed", method, path)
             return 500, _error("internal error, see the server's log")
 
-    def _counted(self, method: str, path: str, body: bytes) -> bytes:
+    async def _counted(self, method: str, path: str, body: bytes) -> bytes:
         pattern = {"POST": _POST, "GET": _GET}.get(method)
         found = pattern.fullmatch(path) if pattern else None
         parts = found.groupdict() if found else {}
@@ -124,9 +169,9 @@ class Rest:
         ):
             if found is None:
                 raise invalid(f"Malformed request: {method} {path}")
-            return self._answer(method, path, found, body)
+            return await self._answer(method, path, found, body)
 
-    def _answer(self, method: str, path: str, found: re.Match[str], body: bytes) -> bytes:
+    async def _answer(self, method: str, path: str, found: re.Match[str], body: bytes) -> bytes:
         spec = _model_spec(found)
         if method == "GET":
             if not spec.name:
@@ -134,19 +179,19 @@ class Rest:
             return self._metadata(spec) if found["metadata"] == "metadata" else self._status(spec)
         match found["method"]:
             case "predict":
-                return self._predict(spec, body)
+                return await self._predict(spec, body)
             case "classify":
                 request = classification_pb2.ClassificationRequest(model_spec=spec)
                 fill_examples(body, request)
-                return class_answer(self.api.classify(request).result)
+                return class_answer((await self.api.classify(request)).result)
             case "regress":
                 regression = regression_pb2.RegressionRequest(model_spec=spec)
                 fill_examples(body, regression)
-                return value_answer(self.api.regress(regression).result)
+                return value_answer((await self.api.regress(regression)).result)
         # The address is matched whatever its case, the method is not: as in the real server.
         raise invalid(f"Malformed request: {method} {path}")
 
-    def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
+    async def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
         # Read before the model is looked up, so that a malformed body is told first.
         document = parse(body)
         name = signature_name(document) or DEFAULT_SIGNATURE
@@ -156,7 +201,7 @@ class Rest:
                 raise invalid(f'Serving signature name: "{name}" not found in signature def')
             asked = predict_request(document, signature.dtypes)
             check_method(servable, signature)
-            arrays = run_signature(servable, signature, asked.arrays)
+            arrays = await run_signature(servable, signature, asked.arrays)
         return row_answer(arrays) if asked.format == "row" else columnar_answer(arrays)
 
     def _status(self, spec: model_pb2.ModelSpec) -> bytes:
@@ -217,3 +262,9 @@ def _preflight(headers: dict[bytes, bytes]) -> tuple[int, bytes]:
 
 def _error(message: str) -> bytes:
     return error_answer(invalid(message))
+
+
+def _refusal(error: BodyTooLargeError | ServingError) -> Reply:
+    if isinstance(error, ServingError):
+        return HTTP_STATUS[error.code], error_answer(error)
+    return 413, _error("The request body is too large.")

@@ -20,38 +20,47 @@ class BodyTooLargeError(Exception):
     """The body, as sent or unpacked, is larger than allowed."""
 
 
-async def read_body(
-    receive: Receive, headers: Mapping[bytes, bytes], options: RestOptions
-) -> bytes:
-    """The whole body, unpacked where it was sent with `Content-Encoding: gzip`.
+async def read_body(receive: Receive, options: RestOptions, limit: asyncio.Timeout) -> bytes:
+    """The whole body, as it was sent.
 
-    A body that cannot be unpacked counts as empty, as in the real server.
+    Args:
+        receive: Gives the next part.
+        options: Limits.
+        limit: Put off with every part: a large body on a slow line may take longer as a whole.
 
     Raises:
         BodyTooLargeError: As soon as it is larger than allowed.
-        TimeoutError: The client went away, or sent nothing for the longest time allowed. A large
-            body on a slow line may take longer as a whole.
+        TimeoutError: The client went away.
     """
-    largest = options.max_body_bytes
     parts: list[bytes] = []
     size = 0
     more = True
     while more:
-        async with asyncio.timeout(options.timeout_seconds):
-            message = await receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise TimeoutError
         part = message.get("body", b"")
         size += len(part)
-        if size > largest:
+        if size > options.max_body_bytes:
             raise BodyTooLargeError
         parts.append(part)
         more = message.get("more_body", False)
-    body = b"".join(parts)
-    return _unpacked(body, largest) if b"gzip" in headers.get(b"content-encoding", b"") else body
+        if options.timeout_seconds is not None and more:
+            limit.reschedule(asyncio.get_running_loop().time() + options.timeout_seconds)
+    return b"".join(parts)
 
 
-def _unpacked(body: bytes, largest: int) -> bytes:
+def is_packed(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a body was sent with `Content-Encoding: gzip`."""
+    return b"gzip" in headers.get(b"content-encoding", b"")
+
+
+def unpacked(body: bytes, largest: int) -> bytes:
+    """A packed body; empty where it cannot be unpacked, as in the real server.
+
+    Raises:
+        BodyTooLargeError: It is larger than allowed.
+    """
     unpacker = zlib.decompressobj(_GZIP)
     try:
         unpacked = unpacker.decompress(body, largest)

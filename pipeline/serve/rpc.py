@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 from pipeline.serve.api import Api
+from pipeline.serve.calls import Call, Calls
 from pipeline.serve.metrics import Metrics
 from pipeline.serve.options import GrpcOptions
+from pipeline.serve.runs import drive
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.tls import Tls
 
 log = logging.getLogger(__name__)
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-
-_CODES: dict[Code, grpc.StatusCode] = {
-    Code(code.value[0]): code for code in grpc.StatusCode if code is not grpc.StatusCode.OK
-}
 _SERVICES = (
     "",
     "PredictionService",
@@ -36,53 +41,79 @@ _SERVICES = (
 """Names that the health service answers for: '' is the server, the next two the real server's."""
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
-    """Predict, Classify, Regress, MultiInference, GetModelMetadata."""
+def _methods(api: Api) -> dict[str, Callable[[Call], None]]:
+    """What answers the calls of each method."""
+    prediction, model = (
+        "/tensorflow.serving.PredictionService/",
+        "/tensorflow.serving.ModelService/",
+    )
+    count = api.metrics
+    return {
+        f"{prediction}Predict": _answering(
+            predict_pb2.PredictRequest, _counted("Predict", api.predict, count)
+        ),
+        f"{prediction}Classify": _answering(
+            classification_pb2.ClassificationRequest, _counted("Classify", api.classify, count)
+        ),
+        f"{prediction}Regress": _answering(
+            regression_pb2.RegressionRequest, _counted("Regress", api.regress, count)
+        ),
+        f"{prediction}MultiInference": _answering(
+            inference_pb2.MultiInferenceRequest, api.multi_inference
+        ),
+        f"{prediction}GetModelMetadata": _answering(
+            get_model_metadata_pb2.GetModelMetadataRequest, _at_once(api.metadata)
+        ),
+        f"{model}GetModelStatus": _answering(
+            get_model_status_pb2.GetModelStatusRequest, _at_once(api.status)
+        ),
+        f"{model}HandleReloadConfigRequest": _answering(
+            model_management_pb2.ReloadConfigRequest, _at_once(api.reload)
+        ),
+    }
 
-    def __init__(self, api: Api) -> None:
-        count = api.metrics
-        self.Predict = _answering(_counted("Predict", api.predict, count))
-        self.Classify = _answering(_counted("Classify", api.classify, count))
-        self.Regress = _answering(_counted("Regress", api.regress, count))
-        self.MultiInference = _answering(api.multi_inference)
-        self.GetModelMetadata = _answering(api.metadata)
+
+Method = Callable[[Any], Coroutine[Any, Any, Any]]
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
-    """GetModelStatus, HandleReloadConfigRequest."""
-
-    def __init__(self, api: Api) -> None:
-        self.GetModelStatus = _answering(api.status)
-        self.HandleReloadConfigRequest = _answering(api.reload)
-
-
-def _counted(
-    name: str, method: Callable[[Any], Response], metrics: Metrics
-) -> Callable[[Any], Response]:
-    def counted(request: Any) -> Response:
+def _counted(name: str, method: Method, metrics: Metrics) -> Method:
+    async def counted(request: Any) -> Any:
         with metrics.request(request.model_spec.name, name, "GRPC"):
-            return method(request)
+            return await method(request)
 
     return counted
 
 
-def _answering(
-    method: Callable[[Request], Response],
-) -> Callable[[Request, grpc.ServicerContext], Response]:
-    def answer(request: Request, context: grpc.ServicerContext) -> Response:
-        if not context.is_active():  # its time was up, or its client gone, while it waited
-            context.abort(grpc.StatusCode.CANCELLED, "cancelled before it was run")
+def _at_once(method: Callable[[Any], Any]) -> Method:
+    async def answer(request: Any) -> Any:
+        return method(request)
+
+    return answer
+
+
+def _answering(kind: Any, method: Method) -> Callable[[Call], None]:
+    async def answer(call: Call) -> None:
+        if call.is_over:  # while it waited
+            call.refuse(ServingError(Code.CANCELLED, "cancelled before it was run"))
+            return
         try:
-            return method(request)
+            answer = await method(_parsed(kind, call.message))
+            call.answer(answer.SerializeToString())
         except ServingError as error:
-            context.abort(_CODES[error.code], error.grpc_message)
+            call.refuse(error)
         except Exception:
             # The client learns nothing about the inside; the log says everything.
             log.exception("a gRPC request failed")
-            context.abort(grpc.StatusCode.INTERNAL, "internal error, see the server's log")
-        raise AssertionError("abort raises")
+            call.refuse(ServingError(Code.INTERNAL, "internal error, see the server's log"))
 
-    return answer
+    return lambda call: drive(answer(call), deadline=call.deadline)
+
+
+def _parsed(kind: Any, message: bytes) -> Any:
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        raise ServingError(Code.INTERNAL, "Exception deserializing request!") from None
 
 
 class GrpcServer:
@@ -95,14 +126,11 @@ class GrpcServer:
     """
 
     def __init__(self, api: Api, threads: int, options: GrpcOptions) -> None:
-        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc")
+        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="health")
         self._server = grpc.server(pool, options=_arguments(options))
+        self._ended = threading.Event()
         self._health = health.HealthServicer()
-        prediction: Any = PredictionService(api)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            prediction, self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(api), self._server)
+        self._calls = Calls(self._server, _methods(api), threads)
         if options.health:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
@@ -127,11 +155,17 @@ class GrpcServer:
         for service in _SERVICES:
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._server.start()
+        self._calls.start()
 
-    def stop(self, seconds: float) -> threading.Event:
-        """Takes no further request; the event says that the running ones have ended, or had to."""
+    def stop(self, seconds: float) -> None:
+        """Takes no further request; cancels those that run longer than this."""
         self._health.enter_graceful_shutdown()
-        return self._server.stop(seconds)
+        self._ended = self._server.stop(seconds)
+
+    def wait(self) -> None:
+        """Waits until the last request has ended."""
+        self._ended.wait()
+        self._calls.end()
 
 
 def _arguments(options: GrpcOptions) -> list[tuple[str, int | str]]:
@@ -140,5 +174,9 @@ def _arguments(options: GrpcOptions) -> list[tuple[str, int | str]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # Who connects and says nothing, or has gone without a word, is let go.
+        ("grpc.server_handshake_timeout_ms", 30_000),
+        ("grpc.keepalive_time_ms", 120_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
         *options.arguments,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -40,7 +41,7 @@ def serve_until_signalled(options: Options) -> int:
     if not server.ending.is_set():
         _announce(server)
     server.ending.wait()
-    say("draining")
+    _tell("draining")
     server.stop()
     return 0
 
@@ -52,15 +53,20 @@ def _end_with_stdin(server: Server) -> None:
     server.ending.set()
 
 
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk under the log is no reason not to serve
+        say(text)
+
+
 def _announce(server: Server) -> None:
     host = server.options.host
     shown = f"[{host}]" if ":" in host else host
     for name, versions in server.manager.available().items():
-        say(f"serving {name}, version {', '.join(map(str, versions))}")
+        _tell(f"serving {name}, version {', '.join(map(str, versions))}")
     if server.rest_port:
         scheme = "https" if server.options.tls else "http"
-        say(f"REST at {scheme}://{shown}:{server.rest_port}")
+        _tell(f"REST at {scheme}://{shown}:{server.rest_port}")
     if server.grpc_port:
-        say(f"gRPC at {shown}:{server.grpc_port}")
+        _tell(f"gRPC at {shown}:{server.grpc_port}")
     if server.options.grpc.socket:
-        say(f"gRPC at unix:{server.options.grpc.socket}")
+        _tell(f"gRPC at unix:{server.options.grpc.socket}")

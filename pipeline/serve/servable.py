@@ -14,7 +14,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from pipeline.core.errors import PipelineError
+from pipeline.serve.batches import Batches
+from pipeline.serve.limits import LimitedSession
 from pipeline.serve.loading import Loading
+from pipeline.serve.runs import Done, Results, Run
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.tensors import Array, kind_of
 
@@ -76,17 +79,23 @@ class Servable:
         self._users = 0
         self._closing = False
         self._idle = threading.Condition()
+        loading = loading or Loading()
         try:
-            self._session = (loading or Loading()).session(folder)
+            batching = loading.batching_of(folder)
+            self._session = loading.session(folder)
         except Exception as error:
             raise _load_error(error, folder) from error
+        self._limited = LimitedSession(self._session)
+        self._batches = (
+            Batches(self._limited, batching, self._session.signatures) if batching else None
+        )
         self.signatures = {
             name: _signature(proto) for name, proto in self._session.signatures.items()
         }
 
-    def run(
+    async def run(
         self, feeds: Mapping[str, Array], fetches: Sequence[str], method: str = PREDICT
-    ) -> list[Array]:
+    ) -> Results:
         """Runs the graph once; see `SavedModelSession.run`.
 
         Raises:
@@ -94,7 +103,8 @@ class Servable:
         """
         start = time.perf_counter()
         try:
-            results = self._session.run(feeds, fetches)
+            batched = self._batches.run(feeds, tuple(fetches)) if self._batches else None
+            results = await (batched or Run(self._running(feeds, fetches), holds_thread=True))
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
         except (TypeError, ValueError) as error:
@@ -102,6 +112,19 @@ class Servable:
         if self._observe:
             self._observe(self.name, method, time.perf_counter() - start)
         return results
+
+    def _running(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str]
+    ) -> Callable[[Done, float], None]:
+        def run(done: Done, deadline: float) -> None:
+            try:
+                results = self._limited.run(feeds, fetches, deadline)
+            except Exception as error:  # noqa: BLE001  whatever it is, who waits hears of it
+                done(None, error)
+            else:
+                done(results, None)
+
+        return run
 
     def acquire(self) -> bool:
         """Takes part in the use of the session; False where it is closed or about to be."""
@@ -121,6 +144,8 @@ class Servable:
         with self._idle:
             self._closing = True
             self._idle.wait_for(lambda: self._users == 0)
+        if self._batches:
+            self._batches.close()
         self._session.close()
 
 

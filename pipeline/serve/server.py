@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,6 +17,7 @@ import uvicorn
 
 from pipeline.core.errors import PipelineError
 from pipeline.serve.api import Api
+from pipeline.serve.http import LimitedProtocol
 from pipeline.serve.loading import loading_of
 from pipeline.serve.manager import Manager
 from pipeline.serve.model_config import read_models
@@ -153,16 +155,19 @@ class Server:
 
     def _start_rest(self, reserved: socket.socket) -> None:
         self.rest_port = reserved.getsockname()[1]
-        app = Rest(self._api, self._pool, self.options.rest)
+        options = self.options.rest
+        app = Rest(self._api, self._pool, options)
         config = uvicorn.Config(
             app,
+            http=partial(LimitedProtocol, options.timeout_seconds),  # type: ignore[arg-type]
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
             server_header=False,
+            proxy_headers=False,
             backlog=_BACKLOG,
-            limit_concurrency=self.options.rest.max_connections,
+            limit_concurrency=options.max_connections,
             timeout_graceful_shutdown=round(self.options.drain_seconds),
         )
         config.load()
@@ -210,12 +215,13 @@ class Server:
     def stop(self) -> None:
         """Takes no further request, lets the running ones end, frees everything."""
         self.ending.set()
-        grpc_ended = self._grpc.stop(self.options.drain_seconds) if self._grpc else None
+        if self._grpc:
+            self._grpc.stop(self.options.drain_seconds)
         if self._rest and self._rest_thread:
             self._rest.should_exit = True
             self._rest_thread.join()
-        if grpc_ended:
-            grpc_ended.wait()
+        if self._grpc:
+            self._grpc.wait()
         for watcher in self._watchers:
             watcher.join()
         self._pool.shutdown()

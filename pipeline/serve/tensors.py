@@ -137,14 +137,12 @@ def _filled(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
 def _strings(proto: tensor_pb2.TensorProto, count: int) -> Array:
     if count * 8 > _LARGEST_BYTES:
         raise ValueError("the shape claims more bytes than a request can hold")
-    array = np.empty(count, object)
+    given = proto.string_val[:]
     if proto.tensor_content:
-        array[:] = _packed_strings(proto.tensor_content, count)
-        return array
-    given = list(proto.string_val)
+        given = _packed_strings(proto.tensor_content, count)
     if len(given) == count:
-        array[:] = given
-        return array
+        return np.fromiter(given, object, count)
+    array = np.empty(count, object)
     array[: len(given)] = given[:count]
     array[len(given) :] = given[-1] if given else b""
     return array

@@ -9,6 +9,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from pipeline.serve.examples import classify, multi_inference, regress
 from pipeline.serve.predict import predict
+from pipeline.serve.runs import finished
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import Code, ServingError, invalid
 
@@ -52,12 +53,12 @@ def warm_up(servable: Servable, folder: Path, rounds: int = 1) -> int:
 def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
     match log.WhichOneof("log_type"):
         case "predict_log":
-            predict(servable, log.predict_log.request)
+            finished(predict(servable, log.predict_log.request))
         case "classify_log":
-            classify(servable, log.classify_log.request)
+            finished(classify(servable, log.classify_log.request))
         case "regress_log":
-            regress(servable, log.regress_log.request)
+            finished(regress(servable, log.regress_log.request))
         case "multi_inference_log":
-            multi_inference(servable, log.multi_inference_log.request)
+            finished(multi_inference(servable, log.multi_inference_log.request))
         case "session_run_log" | "predict_streamed_log" as kind:
             raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")

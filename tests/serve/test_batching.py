@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +15,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.core.session import SavedModelSession
-from pipeline.serve.batch_session import BatchSession
+from pipeline.core.session import Array, SavedModelSession
+from pipeline.serve.batches import Batches
 from pipeline.serve.batching import Batching, read_batching
+from pipeline.serve.limits import LimitedSession
+from pipeline.serve.runs import Results, drive, finished
 
 CALLERS = 8
+
+
+class BatchSession:
+    """A session whose runs go through batches where these take them."""
+
+    def __init__(self, folder: Path, batching: Batching) -> None:
+        self._session = SavedModelSession(folder)
+        self.signatures = self._session.signatures
+        self.batches = Batches(LimitedSession(self._session), batching, self.signatures)
+
+    def run(self, feeds: dict[str, Array], fetches: list[str]) -> Results:
+        async def answer() -> Results:
+            run = self.batches.run(feeds, tuple(fetches))
+            return await run if run else self._session.run(feeds, fetches)
+
+        return finished(answer())
+
+    def __enter__(self) -> BatchSession:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.batches.close()
+        self._session.close()
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +61,9 @@ def batched(version_folders: Path) -> Iterator[BatchSession]:
         yield session
 
 
-def ask(session: SavedModelSession, name: str, *arrays: object) -> dict[str, np.ndarray]:
+def ask(
+    session: SavedModelSession | BatchSession, name: str, *arrays: object
+) -> dict[str, np.ndarray]:
     signature = session.signatures[name]
     feeds = {
         signature.inputs[alias].name: np.asarray(array)
@@ -169,6 +197,63 @@ def test_a_full_queue_refuses(version_folders: Path) -> None:
     assert 0 < len(refused) < 16
     assert all(isinstance(error, tf.errors.UnavailableError) for error in refused)
     assert all("queue" in str(error) and "node" not in str(error) for error in refused)
+
+
+def test_a_large_request_that_finds_no_room_leaves_the_queue_as_it_was(
+    version_folders: Path,
+) -> None:
+    batching = Batching(64, max_enqueued_batches=2, split=True, max_execution_size=8)
+    with BatchSession(version_folders / "1", batching) as session:
+        with pytest.raises(tf.errors.UnavailableError, match="queue"):
+            ask(session, "serving_default", np.zeros(64, np.float32))
+        x = np.arange(16, dtype=np.float32)
+        np.testing.assert_array_equal(ask(session, "serving_default", x)["y"], x / 2 + 1)
+
+
+def test_a_part_of_a_large_request_has_to_answer_with_its_rows(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def mean(x):
+        return {"mean": tf.reduce_mean(x)}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures={"serving_default": mean})
+    batching = Batching(64, split=True, max_execution_size=2)
+    with (
+        BatchSession(tmp_path, batching) as session,
+        pytest.raises(tf.errors.FailedPreconditionError, match="0th dimension"),
+    ):
+        ask(session, "serving_default", np.float32([1, 2, 3]))
+
+
+def test_rows_whose_time_was_up_while_they_waited_are_not_run(version_folders: Path) -> None:
+    batching = Batching(max_batch_size=2, timeout_micros=60_000_000, threads=1)
+    ended: list[BaseException] = []
+    with BatchSession(version_folders / "1", batching) as session:
+        signature = session.signatures["serving_default"]
+
+        async def late() -> None:
+            run = session.batches.run(
+                {signature.inputs["x"].name: np.float32([1])}, (signature.outputs["y"].name,)
+            )
+            try:
+                await run
+            except tf.errors.OpError as error:
+                ended.append(error)
+
+        drive(late(), deadline=time.monotonic() - 1)
+        np.testing.assert_array_equal(
+            ask(session, "serving_default", np.float32([1]))["y"], np.float32([1.5])
+        )
+    assert isinstance(ended[0], tf.errors.DeadlineExceededError)
+
+
+def test_rows_of_many_shapes_are_answered_all_the_same(version_folders: Path) -> None:
+    """More shapes than there are queues; each has its own, and goes when it is empty."""
+    batching = Batching(max_batch_size=8, timeout_micros=1000)
+    with BatchSession(version_folders / "1", batching) as session, ThreadPoolExecutor(40) as pool:
+        rows = [np.full((1, width), width, np.float32) for width in range(1, 41)]
+        futures = [pool.submit(ask, session, "serving_default", row) for row in rows]
+        for row, future in zip(rows, futures, strict=True):
+            np.testing.assert_array_equal(future.result()["y"], row / 2 + 1)
 
 
 def test_the_parameters_file(tmp_path: Path) -> None:

@@ -140,6 +140,64 @@ def test_rows_need_one_number_of_rows() -> None:
         row_answer({"a": np.zeros(1, np.complex64)})
 
 
+TWO = {"number": int(types_pb2.DT_INT32), "word": int(types_pb2.DT_STRING)}
+ONE = {"number": int(types_pb2.DT_INT32)}
+WORD = {"word": int(types_pb2.DT_STRING)}
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "words"),
+    [
+        ('{"instances": [[1, 2], [3, 4, 5]]}', ONE, "Expecting tensor size: 2 but got: 3"),
+        ('{"instances": [[1, 2], [[3, 4]]]}', ONE, r"Expecting shape \[2\] but got: \[1,2\]"),
+        ('{"instances": [[1, 2], ["a", "b"]]}', ONE, "is not of expected type: int32"),
+        ('{"instances": [[], [1]]}', ONE, "Expecting tensor size: 0 but got: 1"),
+        ('{"instances": [[1, [2]]]}', ONE, "Encountered list at unexpected level: 1"),
+        ('{"instances": [[[1], 2]]}', ONE, "found at incorrect level: 2 in the JSON DOM"),
+        ('{"instances": [{"b64": "eA=="}]}', ONE, "is not of expected type: int32"),
+        (
+            '{"instances": [{"number": [1], "word": "a"}, {"number": [[1]], "word": "b"}]}',
+            TWO,
+            r"element: 1 key: number .* Expecting shape \[1\] but got: \[1,1\]",
+        ),
+        (
+            '{"instances": [{"number": 1, "word": "a"}, [1, 20]]}',
+            TWO,
+            "Expecting object but got list at item 1 of input list",
+        ),
+        ('{"instances": ["a", {"word": "b"}]}', WORD, "Expecting value/list but got object at"),
+        ('{"instances": [{"b64": "?"}]}', WORD, "Unable to base64 decode"),
+        ('{"instances": [[{"b64": 1}]]}', WORD, "not formatted correctly for base64 data"),
+        ('{"inputs": [1]}', TWO, "inputs is a plain value/list, but expecting an object"),
+    ],
+)
+def test_the_real_servers_words_for_tensors_that_do_not_fit(
+    body: str, inputs: dict[str, int], words: str
+) -> None:
+    with pytest.raises(ServingError, match=words) as caught:
+        predict_request(parse(body.encode()), inputs)
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "shapes"),
+    [
+        ('{"instances": [{"b64": "eA=="}, "y"]}', WORD, {"word": (2,)}),
+        ('{"instances": [[{"b64": "eA=="}], ["y"]]}', WORD, {"word": (2, 1)}),
+        ('{"instances": [{"word": [["x"], ["y"]]}]}', WORD, {"word": (1, 2, 1)}),
+        ('{"inputs": {"number": [[[1, 2]]], "word": "x"}}', TWO, {"number": (1, 1, 2), "word": ()}),
+        ('{"inputs": [[[1, 2], [3, 4]]]}', ONE, {"number": (1, 2, 2)}),
+        ('{"inputs": {"b64": "eA=="}}', WORD, {"word": ()}),
+        ('{"instances": [[], []]}', ONE, {"number": (2, 0)}),
+    ],
+)
+def test_the_shapes_that_the_real_server_reads(
+    body: str, inputs: dict[str, int], shapes: dict[str, tuple[int, ...]]
+) -> None:
+    arrays = predict_request(parse(body.encode()), inputs).arrays
+    assert {name: array.shape for name, array in arrays.items()} == shapes
+
+
 def test_answers_need_an_output() -> None:
     for answer in (row_answer, columnar_answer):
         with pytest.raises(ServingError, match="Cannot convert empty tensor map to JSON"):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +14,11 @@ from tensorflow_serving.apis import model_pb2
 from pipeline.serve.manager import Manager
 from pipeline.serve.models import Model, Retries
 from pipeline.serve.predict import run_signature
+from pipeline.serve.runs import finished
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.versions import State
+from tests.serve.in_process import until
 from tests.serve.models import break_model, copy_model
 
 
@@ -46,14 +47,7 @@ def ask(manager: Manager, name: str = "half", **choice: object) -> float:
         spec.version_label = choice["label"]
     with manager.servable(spec) as servable:
         signature = servable.signatures["serving_default"]
-        return float(run_signature(servable, signature, {"x": np.float32([0])})["y"][0])
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        return float(finished(run_signature(servable, signature, {"x": np.float32([0])}))["y"][0])
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(
@@ -78,8 +72,8 @@ def test_an_unloading_version_waits_for_its_last_request(
         copy_model(version_folders / "2", base, 2)
         manager.refresh()
         assert manager.statuses("half")[1].state is State.UNLOADING
-        answer = run_signature(
-            servable, servable.signatures["serving_default"], {"x": np.float32([2])}
+        answer = finished(
+            run_signature(servable, servable.signatures["serving_default"], {"x": np.float32([2])})
         )
         assert answer["y"][0] == 2.0
     until(lambda: manager.statuses("half")[1].state is State.END)

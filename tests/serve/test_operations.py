@@ -6,7 +6,6 @@ import gzip
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -18,7 +17,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     model_management_pb2,
     model_service_pb2_grpc,
-    predict_pb2,
     prediction_service_pb2_grpc,
 )
 
@@ -27,32 +25,7 @@ from pipeline.serve.flags import parse_flags
 from pipeline.serve.server import Server
 from pipeline.serve.tls import read_tls
 from tests.serve.certificates import Authority
-
-
-@contextmanager
-def serving(base: Path, *flags: str) -> Iterator[Server]:
-    """A server in this process, started by its flags."""
-    options = parse_flags(
-        [f"--model_base_path={base}", "--model_name=half", "--free_ports", *flags]
-    )
-    assert options is not None
-    server = Server(options)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-def request(*values: float) -> predict_pb2.PredictRequest:
-    asked = predict_pb2.PredictRequest()
-    asked.model_spec.name = "half"
-    asked.inputs["x"].CopyFrom(tf.make_tensor_proto(np.float32(values)))
-    return asked
-
-
-def rest(server: Server, path: str) -> str:
-    return f"http://127.0.0.1:{server.rest_port}{path}"
+from tests.serve.in_process import request, rest, serving
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -21,14 +20,8 @@ from pipeline.serve.flags import parse_flags
 from pipeline.serve.models import Model
 from pipeline.serve.options import Options
 from pipeline.serve.server import Server
+from tests.serve.in_process import until
 from tests.serve.models import break_model, config_text, copy_model
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_the_real_servers_flags(tmp_path: Path) -> None:
@@ -145,8 +138,10 @@ def test_a_life_from_start_to_drain(tmp_path: Path, version_folders: Path) -> No
         # A running request is answered, though the server has been told to end.
         slow: list[object] = []
         thread = threading.Thread(target=lambda: slow.append(answer(x=1.0, signature="slow")))
+        process = psutil.Process(server.process.pid)
+        idle = process.cpu_times().user
         thread.start()
-        time.sleep(0.3)
+        until(lambda: process.cpu_times().user > idle + 0.2)  # so it runs
         server.process.send_signal(signal.SIGTERM)
         thread.join()
         assert slow == [{"predictions": [1.0]}]
