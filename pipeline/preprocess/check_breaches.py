@@ -20,6 +20,7 @@ Rule = Literal[
     "too_many_missing",
     "not_allowed",
     "not_unique",
+    "no_weight",
     "out_of_range",
     "above_other",
 ]

@@ -8,7 +8,13 @@ from dataclasses import replace
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet, Label
-from pipeline.train.examples import Examples, class_weights, examples, require_classes
+from pipeline.train.examples import (
+    Examples,
+    class_weights,
+    examples,
+    multiplied,
+    require_classes,
+)
 
 
 def read_features(artifacts: Artifacts) -> FeatureSet:
@@ -28,7 +34,7 @@ def read_features(artifacts: Artifacts) -> FeatureSet:
 
 
 def encoded_splits(artifacts: Artifacts, features: FeatureSet) -> tuple[Examples, Examples]:
-    """The training and the validation split, encoded, without weights.
+    """The training and the validation split, encoded, with the rows' own weights alone.
 
     Raises:
         DataError: A split is damaged or empty, or there is one class only.
@@ -40,9 +46,10 @@ def encoded_splits(artifacts: Artifacts, features: FeatureSet) -> tuple[Examples
 
 
 def weighted(train: Examples, choice: str | Mapping[str, float], label: Label) -> Examples:
-    """The same rows with the weights of `train.class_weights` (see `examples.class_weights`).
+    """The same rows, weighed by `train.class_weights` as well (see `examples.class_weights`).
 
     Raises:
         ConfigError: The task has no classes, or the names are not its classes.
     """
-    return replace(train, weights=class_weights(choice, train.labels, label))
+    by_class = class_weights(choice, train.labels, label)
+    return replace(train, weights=multiplied(train.weights, by_class))

@@ -165,7 +165,7 @@ def _write(
     aside: Path, artifacts: Artifacts, features: FeatureSet, split: Split, choice: Any
 ) -> None:
     source = artifacts.split(split).parts()
-    rows, weighted = source.metadata.num_rows, choice != "none"
+    rows, weighted = source.metadata.num_rows, choice != "none" or features.weight is not None
     if not rows:
         examples(artifacts.split(split).read(), features, split)  # says what is wrong
     layout = _layout(features, weighted=weighted)
@@ -177,11 +177,13 @@ def _write(
                 block = np.zeros(len(encoded), layout)
                 block["dense"], block["indices"] = encoded.encoded.dense, encoded.encoded.indices
                 block["label"] = encoded.labels
+                if weighted:
+                    block["weight"] = 1 if encoded.weights is None else encoded.weights
                 block.tofile(file)
                 advance(len(encoded), "")
-    if weighted:
+    if choice != "none":
         records = np.load(aside, mmap_mode="r+")
-        records["weight"] = class_weights(choice, records["label"], features.label)
+        records["weight"] *= class_weights(choice, records["label"], features.label)
         records.flush()
 
 
