@@ -252,7 +252,7 @@ class CrossConfig:
     """A combination of categorical features, each combination hashed to one of `buckets`."""
 
     of: tuple[str, ...] = Field(min_length=2)
-    """Columns crossed: a categorical COLUMN, COLUMN.bucket of a number, or DATE.PART."""
+    """Columns crossed: a categorical COLUMN, COLUMN.bucket, COLUMN.cell, or DATE.PART."""
     buckets: int = Field(default=1000, ge=2)
     """Upper bound of the number of combinations told apart."""
     encoding: CategoryEncoding = "embedding"

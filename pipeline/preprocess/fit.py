@@ -134,7 +134,7 @@ def _fit_crosses(
             near = nearest(unknown[0], sizes)
             raise ConfigError(
                 f"config key 'data.crosses.{name}.of' names '{unknown[0]}'",
-                expected="categorical columns, COLUMN.bucket of numbers, or DATE.PART: "
+                expected="categorical columns, COLUMN.bucket, COLUMN.cell, or DATE.PART: "
                 + (", ".join(list(sizes)[:40]) or "this table has none"),
                 remedy=f"did you mean {' or '.join(near)}?" if near else f"remove '{name}'",
             )
