@@ -46,6 +46,8 @@ class SourceRecord:
     """Columns of the table written, in order."""
     sha256: str
     """SHA-256 of the Parquet file written, in hex."""
+    pii_keys: dict[str, str] = Field(default_factory=dict)
+    """By the variable that held it, a fingerprint of each key that values were hashed with."""
 
 
 @config

@@ -26,6 +26,7 @@ from pipeline.ingest.config import (
 from pipeline.ingest.join import left_join
 from pipeline.ingest.locate import local_file
 from pipeline.ingest.privacy import protect
+from pipeline.ingest.privacy_keys import fingerprints
 from pipeline.ingest.read import read_table
 from pipeline.ingest.read_csv import dropped_rows
 from pipeline.ingest.span import read_span
@@ -51,7 +52,8 @@ def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> No
             partner, facts[name] = bring(join.source, context.root, known)
             table, matched[name] = left_join(table, partner, name, join)
             advance(1, name)
-        record = publish(table, source, facts, matched, artifacts)
+        keys = fingerprints(config)
+        record = publish(table, source, facts, matched, artifacts, pii_keys=keys)
         advance(1, "written")
     report(record, config.joins)
     context.journal.params({"source": record.source.uri, "rows": record.rows})
@@ -87,6 +89,8 @@ def publish(
     joins: dict[str, FileFacts],
     matched: dict[str, float],
     artifacts: Artifacts,
+    *,
+    pii_keys: dict[str, str],
 ) -> SourceRecord:
     """Writes table.parquet and source.json in one step; equal tables give equal bytes."""
     with artifacts.raw.publish() as folder:
@@ -101,6 +105,7 @@ def publish(
             rows=table.num_rows,
             columns=tuple(table.column_names),
             sha256=sha256,
+            pii_keys=pii_keys,
         )
         write_json(folder / artifacts.source.path.name, dump(record))
     return record

@@ -27,6 +27,10 @@ Rule = Literal[
 """In the order in which a column is held against them."""
 
 
+_WIDEST = 100
+"""Characters of a value that are shown."""
+
+
 @dataclass(frozen=True)
 class Breach:
     """One rule that one column breaks.
@@ -105,4 +109,12 @@ def examples(
     first = rows[:limit]
     # tolist, because it gives Python's own numbers, which print plainly.
     shown = values.iloc[first].tolist()
-    return [f"row {row + 1 + offset}: {value!r}" for row, value in zip(first, shown, strict=True)]
+    return [
+        f"row {row + 1 + offset}: {shortened(repr(value))}"
+        for row, value in zip(first, shown, strict=True)
+    ]
+
+
+def shortened(text: str) -> str:
+    """A text that may be shown to people, however long the value behind it."""
+    return text if len(text) <= _WIDEST else f"{text[:_WIDEST]}... ({len(text):,} characters)"

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.encoding import possible
-from pipeline.preprocess.check_breaches import examples
+from pipeline.preprocess.check_breaches import examples, shortened
 from pipeline.preprocess.clean import missing
 from pipeline.preprocess.config import (
     CategoricalConfig,
@@ -108,7 +108,9 @@ def _new_words(
             rows=rows,
             fraction=rows / len(values),
             text=f"{len(new):,} words that training never saw, in {rows:,} rows",
-            examples=tuple(f"{word!r}: {count:,} rows" for word, count in new.head(5).items()),
+            examples=tuple(
+                f"{shortened(repr(word))}: {count:,} rows" for word, count in new.head(5).items()
+            ),
         )
 
 

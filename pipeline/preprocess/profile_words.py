@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.core.records import Split
 from pipeline.preprocess import profile_statistics as statistics
+from pipeline.preprocess.check_breaches import shortened
 from pipeline.preprocess.profile_records import Association
 from pipeline.preprocess.profile_table import Sketch, Stack, Tally, Values
 
@@ -26,7 +27,7 @@ def sketch(stack: Stack, values: Values) -> Sketch:
         common_rows=int(train.max(initial=0)),
         summary={},
         association=_association(stack, values, tally),
-        distribution=tally.distribution(shown, [values.words[i] for i in shown], ordered=False),
+        distribution=tally.distribution(shown, [shortened(values.words[i]) for i in shown], ordered=False),
         missing_classes=tally.missing_classes,
         cells=tally.commonest(order, _CELLS),
         unseen=_unseen(tally),

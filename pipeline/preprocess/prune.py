@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.preprocess.check_breaches import shortened
 from pipeline.preprocess.config import (
     CategoricalConfig,
     ColumnConfig,
@@ -81,7 +82,7 @@ def _reasons(values: pd.Series[Any], how: ColumnConfig, rules: PreprocessConfig)
         return
     word, share = commonest_word(values)
     if share >= rules.constant_fraction:
-        yield f"{share:.2%} of the training rows have {word!r}"
+        yield f"{share:.2%} of the training rows have {shortened(repr(word))}"
     if isinstance(how, CategoricalConfig | TargetConfig):
         known = values[values != ""].value_counts()
         if len(known) > 1 and len(known) / known.sum() >= rules.unique_fraction:

@@ -58,6 +58,8 @@ class Stored:
         path: What `store` returned.
     """
 
+    draw = None
+
     def __init__(self, path: Path) -> None:
         self.records: NDArray[Any] = np.load(path, mmap_mode="r")
 
@@ -71,16 +73,17 @@ class Stored:
         encoded = Encoded(self.records["dense"], self.records["indices"])
         return Examples(encoded, self.records["label"], weights)
 
-    def permutation(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    def permutation(self, seed: int, epoch: tf.Tensor, count: int | None = None) -> tf.Tensor:
         """All row numbers: pools of blocks in random order, the rows of each pool mixed."""
-        order: tf.Tensor = tf.numpy_function(self._permutation, [seed, epoch], tf.int32)
-        order.set_shape([len(self)])
+        count = len(self) if count is None else count
+        order: tf.Tensor = tf.numpy_function(self._permutation, [seed, epoch, count], tf.int32)
+        order.set_shape([count])
         return order
 
-    def _permutation(self, seed: int, epoch: int) -> NDArray[np.int32]:
+    def _permutation(self, seed: int, epoch: int, count: int) -> NDArray[np.int32]:
         rng = np.random.default_rng([int(seed), int(epoch)])
-        rows = np.arange(len(self), dtype=np.int32)
-        starts = rng.permutation(np.arange(0, len(self), BLOCK_ROWS))
+        rows = np.arange(count, dtype=np.int32)
+        starts = rng.permutation(np.arange(0, count, BLOCK_ROWS))
         order = np.concatenate([rows[start : start + BLOCK_ROWS] for start in starts])
         pool = BLOCK_ROWS * POOL_BLOCKS
         for start in range(0, len(order), pool):

@@ -17,6 +17,7 @@ from pipeline.core.features import FeatureSet
 from pipeline.core.records import TrainingRecord
 from pipeline.core.schema import flatten
 from pipeline.core.stage import Context
+from pipeline.train.augment import augmented
 from pipeline.train.batch import batch_rows
 from pipeline.train.card import facts, input_seconds, write_card
 from pipeline.train.checkpoint import Checkpoints
@@ -161,9 +162,10 @@ def _splits(
         require_classes(train, label)
     else:
         plain, validation = encoded_splits(artifacts, features)
-        source = InMemory(weighted(plain, choice, label))
+        train = weighted(plain, choice, label)
+        source = InMemory(train)
     require_monitor(config.train.early_stopping.monitor, label, validation)
-    return source, validation
+    return augmented(source, train, config.train, features), validation
 
 
 def _streamed(
