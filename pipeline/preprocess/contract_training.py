@@ -18,6 +18,7 @@ from pipeline.preprocess.config import (
     ColumnConfig,
     ContractConfig,
     NumericConfig,
+    TargetConfig,
 )
 from pipeline.preprocess.contract_records import Anomaly, AnomalyKind, whole
 from pipeline.preprocess.raw import Typed
@@ -81,7 +82,7 @@ def unexpected(
     elif share > seen.missing_fraction + thresholds.missing_increase:
         said = f"is missing in {share:.1%} of the rows, in training in {seen.missing_fraction:.1%}"
         yield whole("more_missing", name, said, rows=int(gone.sum()), of=rows)
-    if seen.words is not None and isinstance(how, CategoricalConfig):
+    if seen.words is not None and isinstance(how, CategoricalConfig | TargetConfig):
         yield from _new_words(name, typed, seen.words, thresholds)
     if seen.least is not None and seen.most is not None and isinstance(how, NumericConfig):
         numbers = values.to_numpy(dtype=np.float64)
