@@ -246,8 +246,14 @@ class PreprocessConfig:
 
 def require_group_split(group: str | None, split: SplitConfig) -> None:
     """Raises a ConfigError where the split cannot keep the rows of a group together."""
-    if group is None or isinstance(split, RandomSplit):
+    if group is None or (isinstance(split, RandomSplit) and not split.stratify):
         return
+    if isinstance(split, RandomSplit):
+        raise ConfigError(
+            f"data.split is stratified, and '{group}' is of kind group",
+            expected="one of the two: rows of one group may be of several classes",
+            remedy=f"set data.split.stratify=false, or declare '{group}' as id",
+        )
     if isinstance(split, HashSplit) and split.columns == (group,):
         return
     raise ConfigError(

@@ -241,6 +241,7 @@ def test_rows_that_all_weigh_nothing(failing: Callable[..., str]):
             {"kind": "time", "column": "t", "validation_from": 1, "test_from": 2},
             "of kind time and would part rows",
         ),
+        ({"g": {"kind": "group"}}, {**RANDOM, "stratify": True}, "is stratified, and 'g'"),
     ],
 )
 def test_columns_that_do_not_go_together(
