@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -90,3 +91,43 @@ def test_no_artifact_of_a_whole_run_holds_a_planted_value(project: Project):
     assert "Planted-" not in done.stdout + done.stderr
     assert (project.root / "models/evaluation/verdict.json").exists()
     assert traces(project.root) == []
+
+
+OTHER = KEY[::-1]
+REASON = "the key in PIPELINE_PII_KEY is another one than data/raw was hashed with"
+
+
+def planned(project: Project, **environment: str) -> list[str]:
+    """Why `pipeline plan` would run ingest."""
+    done = project.run("pipeline", "plan", "data=people", "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    plans = json.loads(done.stdout)
+    return next(one["reasons"] for one in plans if one["stage"] == "ingest")
+
+
+def test_a_changed_key_is_seen_by_its_fingerprint(project: Project):
+    plant(project)
+    done = project.run("dvc", "repro", "ingest", PIPELINE_PII_KEY=KEY)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((project.root / "data/raw/source.json").read_text())
+    assert list(record["pii_keys"]) == ["PIPELINE_PII_KEY"]
+    assert traces(project.root) == []
+    assert planned(project, PIPELINE_PII_KEY=KEY) == []
+    assert planned(project) == [], "who has no key takes what is there"
+    assert planned(project, PIPELINE_PII_KEY=OTHER) == [REASON]
+
+
+@pytest.mark.slow
+def test_a_changed_key_reads_the_source_again(project: Project):
+    plant(project)
+    # The run ends where the label is missed, long before a model is trained.
+    config = project.root / "configs/data/people.yaml"
+    config.write_text(CONFIG.replace("column: late", "column: later"))
+    emails = []
+    for key, reads in ((KEY, True), (OTHER, True), (OTHER, False)):
+        done = project.run("pipeline", "run", "data=people", PIPELINE_PII_KEY=key)
+        assert done.returncode == 1
+        assert "the table has no column 'later'" in done.stderr
+        assert ("[ingest] done" in done.stdout) == reads, done.stdout
+        emails.append(pd.read_parquet(project.root / "data/raw/table.parquet")["email"][0])
+    assert emails[0] != emails[1] == emails[2]

@@ -49,6 +49,13 @@ def part_indices(words: Sequence[str], parts: Sequence[DatePart]) -> NDArray[np.
     return np.where(valid[:, None], np.stack(indices, axis=1), 0)
 
 
+def holidays(words: Sequence[str], dates: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether each text is a date on one of `dates`, as `features.HolidayFeature` says."""
+    named = frozenset(dates)
+    listed = [word[:10] in named or word[5:10] in named for word in words]
+    return np.array(listed, np.bool_) & (part_indices(words, ["day"])[:, 0] > 0)
+
+
 def _fields(
     matrix: NDArray[np.uint8], lengths: NDArray[np.int64]
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.bool_]]:

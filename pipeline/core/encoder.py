@@ -8,7 +8,7 @@ matrix, because with one served row the number of ops is the cost.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -17,7 +17,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.core.encoder_bags import bag, bag_table
-from pipeline.core.encoder_dates import part_indices
+from pipeline.core.encoder_dates import holiday_table, holidays, part_indices
+from pipeline.core.encoder_geo import cell_index, place
+from pipeline.core.encoder_target import target_means, word_table
 from pipeline.core.encoding import FIBONACCI, FIBONACCI_SHIFT, wave_table
 from pipeline.core.features import (
     DENSE_LIMIT,
@@ -26,8 +28,13 @@ from pipeline.core.features import (
     CategoricalFeature,
     CrossFeature,
     DatetimeFeature,
+    Feature,
     FeatureSet,
+    GeoCellFeature,
+    GeoFeature,
+    HolidayFeature,
     NumericFeature,
+    TargetFeature,
     dense_names,
 )
 from pipeline.core.schema import build, dump
@@ -59,6 +66,8 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         self.lookup = tf.Module()
         self.lookup.tables = [_table(f) for f in _of(CategoricalFeature, features)]
         self.lookup.bags = [bag_table(f) for f in _of(BagFeature, features)]
+        self.lookup.holidays = [holiday_table(f.dates) for f in _of(HolidayFeature, features)]
+        self.lookup.targets = [word_table(f) for f in _of(TargetFeature, features)]
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
@@ -107,13 +116,24 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
             if feature.cyclic:
                 blocks.append(_waves(dates[feature.name], feature))
                 names += [f"{feature.name}.{p}.{wave}" for p in feature.parts for wave in _WAVES]
-        bags = _of(BagFeature, self.features)
-        for words, table in zip(bags, self.lookup.bags, strict=True):
-            blocks.append(bag(raw[words.column], words, table))
-            names += dense_names(words)
+        for made_of, block in self._blocks(raw):
+            blocks.append(block)
+            names += dense_names(made_of)
         places = {name: place for place, name in enumerate(names)}
         order = np.array([places[name] for name in self.features.dense_names], np.int32)
         return tf.transpose(tf.gather(tf.concat(blocks, axis=0), order))
+
+    def _blocks(self, raw: Raw) -> Iterator[tuple[Feature, tf.Tensor]]:
+        """The dense columns of the kinds that are worked out one by one."""
+        features, lookup = self.features, self.lookup
+        for words, table in zip(_of(BagFeature, features), lookup.bags, strict=True):
+            yield words, bag(raw[words.column], words, table)
+        for days, table in zip(_of(HolidayFeature, features), lookup.holidays, strict=True):
+            yield days, holidays(raw[days.column], table)[None]
+        for means, table in zip(_of(TargetFeature, features), lookup.targets, strict=True):
+            yield means, target_means(raw[means.column], means, table)
+        for geo in _of(GeoFeature, features):
+            yield geo, place(raw, geo)
 
     def _indices(self, raw: Raw, dates: Raw, rows: tf.Tensor) -> tf.Tensor:
         found: dict[str, tf.Tensor] = {}
@@ -128,6 +148,8 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
                     names = [f"{feature.name}.{part}" for part in feature.parts]
                     parts = tf.cast(dates[feature.name], tf.int64)
                     found |= dict(zip(names, tf.unstack(parts, axis=1), strict=True))
+                case GeoCellFeature():
+                    found[feature.name] = cell_index(raw, feature)
                 case CrossFeature():
                     found[feature.name] = _crossed(found, feature, self._sizes)
         if not found:

@@ -61,6 +61,23 @@ def part_indices(words: tf.Tensor, parts: Sequence[DatePart]) -> tf.Tensor:
     return tf.where((well_formed & exists)[:, None], 1 + chosen - firsts, 0)
 
 
+def holiday_table(dates: Sequence[str]) -> tf.lookup.StaticHashTable:
+    """The days by their text: 1; every other text: 0."""
+    ones = tf.ones([len(dates)], tf.int64)
+    return tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.constant(list(dates)), ones), 0
+    )
+
+
+def holidays(words: tf.Tensor, table: Any) -> tf.Tensor:
+    """The graph's twin of `dates.holidays`: float32 `[rows]` of 1 and 0."""
+    padded = tf.strings.join([words, " " * 10])
+    known = table.lookup(tf.strings.substr(padded, 0, 10))
+    known += table.lookup(tf.strings.substr(padded, 5, 5))
+    is_date = part_indices(words, ("day",))[:, 0] > 0
+    return tf.cast(is_date & (known > 0), tf.float32)
+
+
 def _fields(words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Year, month, day, hour and minute, int32 `[rows, 5]`, and whether the text has the form."""
     text = tf.io.decode_raw(words, tf.uint8, fixed_length=DATE_BYTES)

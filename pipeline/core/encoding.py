@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.bags import bag
-from pipeline.core.dates import part_indices
+from pipeline.core.dates import holidays, part_indices
 from pipeline.core.features import (
     DATE_PART_PERIODS,
     DENSE_LIMIT,
@@ -27,9 +27,16 @@ from pipeline.core.features import (
     CategoricalFeature,
     CrossFeature,
     DatetimeFeature,
+    Feature,
     FeatureSet,
+    GeoCellFeature,
+    GeoFeature,
+    HolidayFeature,
     NumericFeature,
+    TargetFeature,
 )
+from pipeline.core.geo import cell_index, place
+from pipeline.core.target import OUT_OF_FOLD, target_means
 from pipeline.core.words import hashed
 
 FIBONACCI = 0x9E3779B97F4A7C15
@@ -61,29 +68,71 @@ def encode(frame: pd.DataFrame, features: FeatureSet) -> Encoded:
     dense: list[NDArray[Any]] = []
     indices: dict[str, NDArray[Any]] = {}
     for feature in features.features:
-        match feature:
-            case NumericFeature(boundaries=()):
-                dense += _scaled(_floats(frame, feature.column), feature)
-            case NumericFeature():
-                indices[feature.name] = _bucket(_floats(frame, feature.column), feature)
-            case BooleanFeature():
-                dense += _truth(_floats(frame, feature.column), feature)
-            case CategoricalFeature():
-                indices[feature.name] = _word_index(frame[feature.column], feature)
-            case DatetimeFeature(cyclic=True):
-                dense += _waves(_parts(frame[feature.column], feature), feature)
-            case DatetimeFeature():
-                parts = _parts(frame[feature.column], feature)
-                names = (f"{feature.name}.{part}" for part in feature.parts)
-                indices |= dict(zip(names, parts.T, strict=True))
-            case BagFeature():
-                dense += list(bag(frame[feature.column], feature))
-            case CrossFeature():
-                indices[feature.name] = _crossed(indices, feature, features)
+        dense += _dense_of(frame, feature)
+        if isinstance(feature, CrossFeature):
+            indices[feature.name] = _crossed(indices, feature, features)
+        else:
+            indices |= _indices_of(frame, feature)
     return Encoded(
         dense=_columns(dense, len(frame), np.float32),
         indices=_columns(indices.values(), len(frame), np.int32),
     )
+
+
+def _dense_of(frame: pd.DataFrame, feature: Feature) -> list[NDArray[Any]]:
+    """The dense columns of one feature; most kinds of index have none."""
+    made: list[NDArray[Any]] = []
+    match feature:
+        case NumericFeature(boundaries=()):
+            made = _scaled(_floats(frame, feature.column), feature)
+        case BooleanFeature():
+            made = _truth(_floats(frame, feature.column), feature)
+        case DatetimeFeature(cyclic=True):
+            made = _waves(_parts(frame[feature.column], feature), feature)
+        case HolidayFeature():
+            made = [_on_holidays(frame[feature.column], feature)]
+        case BagFeature():
+            made = list(bag(frame[feature.column], feature))
+        case GeoFeature():
+            made = place(frame, feature)
+        case TargetFeature():
+            made = list(target_means(frame[feature.column], feature))
+    return made
+
+
+def _indices_of(frame: pd.DataFrame, feature: Feature) -> dict[str, NDArray[Any]]:
+    """The index columns of one feature, by name; dense kinds have none."""
+    match feature:
+        case NumericFeature(boundaries=(_, *_)):
+            return {feature.name: _bucket(_floats(frame, feature.column), feature)}
+        case CategoricalFeature():
+            return {feature.name: _word_index(frame[feature.column], feature)}
+        case DatetimeFeature(cyclic=False):
+            parts = _parts(frame[feature.column], feature)
+            names = (f"{feature.name}.{part}" for part in feature.parts)
+            return dict(zip(names, parts.T, strict=True))
+        case GeoCellFeature():
+            return {feature.name: cell_index(frame, feature)}
+    return {}
+
+
+def encode_training(frame: pd.DataFrame, features: FeatureSet) -> Encoded:
+    """As `encode`, for rows of the training split that something is fitted on.
+
+    What the columns of `out_of_fold_columns` say takes the place of target encoding, in which a
+    training row would else find its own label.
+    """
+    encoded = encode(frame, features)
+    for name in out_of_fold_columns(features):
+        place = features.dense_names.index(name.removeprefix(OUT_OF_FOLD))
+        encoded.dense[:, place] = frame[name]
+    return encoded
+
+
+def out_of_fold_columns(features: FeatureSet) -> tuple[str, ...]:
+    """The further columns of the processed training split, float32; none without `target`."""
+    kinds = (one for one in features.features if isinstance(one, TargetFeature))
+    return tuple(OUT_OF_FOLD + name for one in kinds for name in one.dense_names)
 
 
 def _columns(columns: Iterable[NDArray[Any]], rows: int, dtype: type) -> NDArray[Any]:
@@ -150,6 +199,11 @@ def _word_index(words: pd.Series[Any], feature: CategoricalFeature) -> NDArray[n
 def _parts(words: pd.Series[Any], feature: DatetimeFeature) -> NDArray[np.int64]:
     codes, known = pd.factorize(words)
     return part_indices(known.tolist(), feature.parts)[codes]
+
+
+def _on_holidays(words: pd.Series[Any], feature: HolidayFeature) -> NDArray[np.bool_]:
+    codes, known = pd.factorize(words)
+    return holidays(known.tolist(), feature.dates)[codes]
 
 
 def wave_table(feature: DatetimeFeature) -> list[NDArray[np.float32]]:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.core.feature_kinds_geo import GeoCellFeature, GeoFeature
+from pipeline.core.feature_kinds_label import TargetFeature
 from pipeline.core.schema import config
 
 CategoryEncoding = Literal["embedding", "one_hot"]
@@ -149,6 +151,23 @@ class DatetimeFeature:
 
 
 @config
+class HolidayFeature:
+    """Whether a date is one of some days: dense 1 or 0; what is no date gives 0.
+
+    Dates are read as in `DatetimeFeature`, by the clock as written.
+    """
+
+    kind: Literal["holiday"] = "holiday"
+    """Discriminator."""
+    name: str
+    """Unique name of the feature."""
+    column: str
+    """Raw column it reads, of dtype string, ISO 8601."""
+    dates: tuple[str, ...] = Field(min_length=1)
+    """The days: `YYYY-MM-DD`, or `MM-DD` for every year."""
+
+
+@config
 class BagFeature:
     """The words of a text, or the entries of a list, each a dense column of its own.
 
@@ -216,7 +235,11 @@ Feature = Annotated[
     | CategoricalFeature
     | BooleanFeature
     | DatetimeFeature
+    | HolidayFeature
     | BagFeature
+    | GeoFeature
+    | GeoCellFeature
+    | TargetFeature
     | CrossFeature,
     Field(discriminator="kind"),
 ]

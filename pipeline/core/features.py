@@ -28,8 +28,11 @@ from pipeline.core.feature_kinds import (
     DatePart,
     DatetimeFeature,
     Feature,
+    HolidayFeature,
     NumericFeature,
 )
+from pipeline.core.feature_kinds_geo import GeoCellFeature, GeoDistance, GeoFeature
+from pipeline.core.feature_kinds_label import TargetFeature
 from pipeline.core.records import Split
 from pipeline.core.schema import config
 
@@ -47,9 +50,15 @@ __all__ = [
     "DatetimeFeature",
     "Feature",
     "FeatureSet",
+    "GeoCellFeature",
+    "GeoDistance",
+    "GeoFeature",
+    "HolidayFeature",
     "IndexColumn",
     "Label",
     "NumericFeature",
+    "RowWeight",
+    "TargetFeature",
     "Task",
     "dense_names",
     "index_columns",
@@ -117,6 +126,16 @@ class IndexColumn:
 
 
 @config
+class RowWeight:
+    """How much a row counts."""
+
+    column: str
+    """Column of the processed tables, never below 0 nor missing."""
+    mean: float = Field(gt=0)
+    """Mean over the training split: the loss takes weight / mean, so that its size stays."""
+
+
+@config
 class FeatureSet:
     """Everything fitted on the training split: the content of features.json."""
 
@@ -132,6 +151,10 @@ class FeatureSet:
     """Rows of each split."""
     class_counts: dict[str, int] = Field(default_factory=dict)
     """Training rows of each class."""
+    weight: RowWeight | None = None
+    """How much a row counts in training; None where all count alike."""
+    group: str | None = None
+    """Column of the processed tables; rows with one value stand in one split."""
 
     @property
     def dense_names(self) -> tuple[str, ...]:
@@ -158,6 +181,10 @@ def index_columns(features: Sequence[Feature]) -> tuple[IndexColumn, ...]:
 def dense_names(feature: Feature) -> list[str]:
     """Names of the dense columns of one feature, in order."""
     match feature:
+        case HolidayFeature():
+            return [feature.name]
+        case GeoFeature() | TargetFeature():
+            return feature.dense_names
         case NumericFeature(boundaries=[]) | BooleanFeature():
             missing = [f"{feature.name}.missing"] if feature.indicator else []
             return [feature.name, *missing]
@@ -178,6 +205,8 @@ def _index_columns(feature: Feature, known: dict[str, IndexColumn]) -> list[Inde
             sizes = {feature.name: 1 + len(feature.vocabulary) + feature.oov_buckets}
         case DatetimeFeature(cyclic=False):
             sizes = {f"{feature.name}.{p}": 1 + DATE_PART_PERIODS[p][1] for p in feature.parts}
+        case GeoCellFeature():
+            sizes = {feature.name: len(feature.cells) + 2}
         case CrossFeature():
             product = 1
             for name in feature.of:

@@ -26,8 +26,12 @@ class FileFacts:
     """Rows read from it."""
     dropped_rows: int = 0
     """Rows left out because they had more or fewer fields than the header."""
+    broken_rows: int = 0
+    """Rows with text of another encoding, left out or with missing values in its place."""
     files: dict[str, str] = Field(default_factory=dict)
     """Of a span of dated files, each file and its SHA-256; `sha256` is then that of this list."""
+    empty_files: tuple[str, ...] = ()
+    """Files of the span that had no row."""
 
 
 @config
@@ -46,6 +50,8 @@ class SourceRecord:
     """Columns of the table written, in order."""
     sha256: str
     """SHA-256 of the Parquet file written, in hex."""
+    pii_keys: dict[str, str] = Field(default_factory=dict)
+    """By the variable that held it, a fingerprint of each key that values were hashed with."""
 
 
 @config

@@ -5,6 +5,10 @@ each resample draws as many rows as there are, with replacement; the interval ho
 share of the metric's values over the resamples. Because all models see the same draws, the
 resamples of a difference are the differences of the resamples (a paired interval), which is much
 narrower than what two separate intervals tell.
+
+Where rows belong to groups, whole groups are drawn (the cluster bootstrap; Davison and Hinkley,
+"Bootstrap Methods and their Application", 1997, section 3.8): rows of one group resemble each
+other, and intervals from single rows would be too narrow.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.evaluate.catalog import badness
 from pipeline.evaluate.config import BootstrapConfig
@@ -73,9 +78,28 @@ class Estimates:
         return Estimates(values, samples, self.confidence)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How rows count.
+
+    Attributes:
+        weights: `[rows]`, how much each counts; all ones where all count alike.
+        groups: `[rows]`, from 0 without gaps: rows with one number are drawn together; None where
+            every row is drawn by itself.
+    """
+
+    weights: Floats
+    groups: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def alike(cls, rows: int) -> Counted:
+        """So many rows, each by itself."""
+        return cls(np.ones(rows))
+
+
 def estimate(
     measures: Mapping[str, Measure],
-    rows: int,
+    rows: Counted,
     config: BootstrapConfig,
     advance: Callable[[float, str], None] = lambda _steps, _note: None,
 ) -> dict[str, Estimates]:
@@ -83,15 +107,14 @@ def estimate(
 
     Args:
         measures: By the model's name, all over the same rows in the same order.
-        rows: Number of rows.
+        rows: How the rows count; some weight is not 0.
         config: How many resamples, and their seed: equal seeds, equal draws.
         advance: Told after each resample.
 
     Returns:
         Estimates under the names of `measures`.
     """
-    whole = np.ones(rows)
-    values = {name: measure.fixed | measure(whole) for name, measure in measures.items()}
+    values = {name: measure.fixed | measure(rows.weights) for name, measure in measures.items()}
     drawn: dict[str, list[dict[str, float]]] = {name: [] for name in measures}
     for weights in resamples(rows, config):
         for name, measure in measures.items():
@@ -100,12 +123,20 @@ def estimate(
     return {name: Estimates(values[name], _table(drawn[name]), config.confidence) for name in drawn}
 
 
-def resamples(rows: int, config: BootstrapConfig) -> Iterator[Floats]:
-    """How often each row is drawn: `config.resamples` vectors `[rows]` that sum to `rows`."""
+def resamples(rows: Counted, config: BootstrapConfig) -> Iterator[Floats]:
+    """How often each row is drawn, times its weight: `config.resamples` vectors `[rows]`.
+
+    As many rows (or groups) are drawn as there are.
+    """
     generator = np.random.default_rng(config.seed)
+    groups = rows.groups
+    count = len(rows.weights) if groups is None else int(groups.max(initial=-1)) + 1
     for _ in range(config.resamples):
-        drawn = generator.integers(0, rows, rows, dtype=np.int64)
-        yield np.bincount(drawn, minlength=rows).astype(np.float64)
+        drawn = generator.integers(0, count, count, dtype=np.int64)
+        times = np.bincount(drawn, minlength=count).astype(np.float64)
+        weights = rows.weights * (times if groups is None else times[groups])
+        if weights.any():
+            yield weights
 
 
 def _table(rows: list[dict[str, float]]) -> dict[str, Floats]:

@@ -114,6 +114,8 @@ class EvaluateConfig:
 
     bootstrap: BootstrapConfig
     """Confidence intervals."""
+    weighted: bool
+    """Whether rows count by the data set's column of kind weight, where it has one."""
     calibration_bins: int = Field(ge=2, le=100)
     """Bins of equal width for the expected calibration error and the calibration picture."""
     slices: SlicesConfig

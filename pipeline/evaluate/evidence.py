@@ -13,7 +13,7 @@ from pipeline.core.console import progress
 from pipeline.core.errors import PipelineError
 from pipeline.core.features import FeatureSet, Label
 from pipeline.core.records import LABEL
-from pipeline.evaluate.bootstrap import Estimates, estimate
+from pipeline.evaluate.bootstrap import Counted, Estimates, estimate
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.measures import Labels, Scores, measure_of
 from pipeline.evaluate.slices import Slice, slices
@@ -33,12 +33,6 @@ class ScoredSplit:
 
     frame: pd.DataFrame
     scores: Mapping[str, Scores]
-
-    @property
-    def labels(self) -> Labels:
-        """int64 class indices or float64 values, `[rows]`."""
-        labels: Labels = self.frame[LABEL].to_numpy()
-        return labels
 
 
 @dataclass(frozen=True)
@@ -94,21 +88,22 @@ def gather(
     with progress("measuring", parts * config.bootstrap.resamples) as advance:
 
         def measured(
-            labels: Labels, scores: Mapping[str, Scores], note: str
+            frame: pd.DataFrame, scores: Mapping[str, Scores], note: str
         ) -> dict[str, Estimates]:
+            labels: Labels = frame[LABEL].to_numpy()
             bins, task = config.calibration_bins, features.label.task
             measures = {name: measure_of(task, labels, scores[name], bins) for name in scores}
-            rows = len(labels)
+            rows = counted(frame, features, weighted=config.weighted)
             return estimate(measures, rows, config.bootstrap, lambda n, _: advance(n, note))
 
-        on_test = measured(test.labels, test.scores, "test")
+        on_test = measured(test.frame, test.scores, "test")
         on_validation = None
         if len(validation.frame):
-            on_validation = measured(validation.labels, validation.scores, "validation")[MODEL]
+            on_validation = measured(validation.frame, validation.scores, "validation")[MODEL]
         on_slices = []
         for part in cut:
             mine = {MODEL: test.scores[MODEL][part.chosen]}
-            on_slices.append((part, measured(test.labels[part.chosen], mine, part.name)[MODEL]))
+            on_slices.append((part, measured(test.frame[part.chosen], mine, part.name)[MODEL]))
     return Evidence(
         label=features.label,
         test=on_test,
@@ -117,6 +112,23 @@ def gather(
         costs=costs,
         champion_version=champion_version,
     )
+
+
+def counted(frame: pd.DataFrame, features: FeatureSet, *, weighted: bool) -> Counted:
+    """How the rows of a processed split count; rows without a group are drawn by themselves.
+
+    Where all rows of a part weigh nothing, they count alike.
+    """
+    weights = np.ones(len(frame))
+    if weighted and features.weight:
+        own = frame[features.weight.column].to_numpy(dtype=np.float64)
+        weights = own if own.any() else weights
+    if features.group is None:
+        return Counted(weights)
+    groups = np.array(frame[features.group], dtype=object)
+    alone = groups == ""
+    groups[alone] = np.flatnonzero(alone)
+    return Counted(weights, pd.factorize(groups)[0].astype(np.int64))
 
 
 def refuse_unusable(scores: Scores, who: str, rows: int) -> Scores:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.core.features import CategoricalFeature, DatetimeFeature, FeatureSet
+from pipeline.core.features import CategoricalFeature, DatetimeFeature, FeatureSet, TargetFeature
 from pipeline.core.records import LABEL
 from pipeline.evaluate.config import SlicesConfig
 from pipeline.evaluate.ranking import Bools, Floats
@@ -87,7 +87,9 @@ def slices(
 
 
 def _automatic(frame: pd.DataFrame, features: FeatureSet, config: SlicesConfig) -> list[str]:
-    words = [f.column for f in features.features if isinstance(f, CategoricalFeature)]
+    words = [
+        f.column for f in features.features if isinstance(f, CategoricalFeature | TargetFeature)
+    ]
     truths = [column.name for column in features.columns if column.dtype == "bool"]
     known = [name for name in dict.fromkeys([*words, *truths]) if name in frame.columns]
     sizes = {name: frame[name].nunique() for name in known}

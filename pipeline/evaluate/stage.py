@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.core.artifacts import Artifacts, write_json
 from pipeline.core.console import say
-from pipeline.core.encoding import encode
+from pipeline.core.encoding import encode, encode_training, out_of_fold_columns
 from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet
 from pipeline.core.model import RawColumnsModel, load_model, predict
@@ -129,11 +129,14 @@ def _baselines(
 ) -> dict[str, Scores]:
     """Fits the baselines on the training split and asks them about the test split."""
     columns = [column.name for column in features.columns]
-    train = artifacts.split("train").read([*columns, LABEL])
-    chosen = sampled_rows(len(train), config.linear, config.bootstrap.seed)
+    train = artifacts.split("train").read([*columns, *out_of_fold_columns(features), LABEL])
+    sampled = train.iloc[sampled_rows(len(train), config.linear, config.bootstrap.seed)]
     known, check = (
-        Answered(encode(frame, features), frame[LABEL].to_numpy())
-        for frame in (train.iloc[chosen], validation)
+        Answered(encoded, frame[LABEL].to_numpy())
+        for encoded, frame in (
+            (encode_training(sampled, features), sampled),
+            (encode(validation, features), validation),
+        )
     )
     linear = linear_scores(known, check, encode(test, features), features, config.linear)
     return {

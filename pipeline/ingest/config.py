@@ -77,6 +77,8 @@ class ReadConfig:
     """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
     bad_rows: Literal["error", "drop"] = "error"
     """Rows of CSV and TSV with more or fewer fields than the header: stop, or leave them out."""
+    bad_text: Literal["error", "drop", "null"] = "error"
+    """Text of CSV and TSV that is no UTF-8: stop, leave the rows out, or make it missing."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the file; null: not checked."""
     pii: dict[str, PiiConfig] = Field(default_factory=dict)
@@ -107,6 +109,8 @@ class SpanConfig:
     """Last date that takes part; null: to the latest."""
     column: str | None = None
     """New column that says the date of each row's file; null: none."""
+    empty_files: Literal["error", "drop"] = "error"
+    """A file without any row: stop, or go on without it."""
 
     def __post_init__(self) -> None:
         """Refuses dates that do not exist, and a span that ends before it begins."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.core.errors import DataError, PipelineError
+from pipeline.core.errors import DataError
 from pipeline.core.features import Column
 from pipeline.core.table import convert
 from pipeline.ingest.config import PiiGeneralise, PiiHash
+from pipeline.ingest.privacy_keys import secret_key
 
-_KEY_BYTES = 16
-"""A shorter key could be guessed, and with it every value that is not long itself."""
 _SHOWN_BITS = 128
 _HEX_DIGITS = _SHOWN_BITS // 4
 
@@ -44,15 +42,7 @@ def protected(name: str, values: pa.ChunkedArray, how: PiiHash | PiiGeneralise) 
 
 
 def _hasher(how: PiiHash) -> Callable[[str], str]:
-    key = os.environ.get(how.key_env, "").encode()
-    if len(key) < _KEY_BYTES:
-        state = "is not set" if not key else f"holds a key of {len(key)} bytes"
-        raise PipelineError(
-            f"the environment variable {how.key_env} {state}",
-            expected=f"a secret of at least {_KEY_BYTES} bytes, the same in every run",
-            remedy=f"export {how.key_env} from your secret store, e.g. made once by "
-            "`openssl rand -hex 32`",
-        )
+    key = secret_key(how.key_env)
     return lambda word: hmac.new(key, word.encode(), hashlib.sha256).hexdigest()[:_HEX_DIGITS]
 
 

@@ -47,6 +47,10 @@ _UNREADABLE = (
 )
 
 
+class EmptyTableError(DataError):
+    """The file has no row."""
+
+
 def read_table(path: Path, uri: str, how: ReadConfig) -> pa.Table:
     """Reads a table.
 
@@ -146,7 +150,7 @@ def _read_tsv(file: Any, how: ReadConfig) -> pa.Table:
 
 def _read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
     # Arrow would take broken UTF-8 as it is.
-    text = file.read().decode(how.encoding).removeprefix("\ufeff").encode()
+    text = _text(file.read(), how.encoding).removeprefix("\ufeff").encode()
     if not text.strip():
         raise ValueError("Empty JSONL file")
     fields = [(name, TYPES[kind]) for name, kind in how.dtypes.items()]
@@ -158,6 +162,14 @@ def _read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
             explicit_schema=pa.schema(fields) if fields else None, newlines_in_values=False
         ),
     )
+
+
+def _text(raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UnicodeError(f"line {line:,}: byte 0x{raw[error.start]:02x}") from None
 
 
 def _read_parquet(file: Any, how: ReadConfig) -> pa.Table:
@@ -191,7 +203,7 @@ def _checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
                 remedy=f"did you mean {' or '.join(near)}?" if near else "correct the source",
             )
     if table.num_rows == 0:
-        raise DataError(
+        raise EmptyTableError(
             f"{uri} has a header but no rows", expected="at least one row", remedy="fill the file"
         )
     return table.select(list(how.columns)) if how.columns else table
@@ -205,7 +217,7 @@ def _unreadable(uri: str, kind: Format, error: Exception, how: ReadConfig) -> Da
     if isinstance(error, UnicodeError):
         return _wrong_encoding(uri, reason, how)
     if "Empty" in reason:
-        return DataError(
+        return EmptyTableError(
             f"{uri} is empty", expected=f"a {kind} file with rows", remedy="bring a whole file"
         )
     return DataError(
@@ -220,5 +232,6 @@ def _wrong_encoding(uri: str, where: str, how: ReadConfig) -> DataError:
     return DataError(
         f"{uri} holds text that is not {how.encoding} ({where[:200]})",
         expected=f"text encoded as {how.encoding}",
-        remedy="set encoding in the source, e.g. cp1252 for files from Windows",
+        remedy="set encoding in the source, e.g. cp1252 for files from Windows; where single "
+        "values of CSV are broken, bad_text=drop leaves their rows out and null makes them missing",
     )

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
+from pipeline.ingest.read_text import decoded
 
 TYPES = {
     "string": pa.string(),
@@ -24,7 +25,7 @@ _MISSING = ("", "#N/A", "N/A", "n/a", "NA", "<NA>", "NaN", "nan", "NULL", "null"
 """Words of CSV and TSV that mean a missing value: those of pandas, less the exotic ones."""
 LARGE_BLOCK_BYTES = 1 << 30
 """For a row that is longer than Arrow's usual block of a megabyte."""
-_DROPPED = b"dropped_rows"
+_DROPPED, _BROKEN = b"dropped_rows", b"broken_rows"
 _SHOWN = 3
 _LAST_YEAR = 9999
 
@@ -32,6 +33,11 @@ _LAST_YEAR = 9999
 def dropped_rows(table: pa.Table) -> int:
     """How many rows of the wrong length were left out when `table` was read."""
     return int((table.schema.metadata or {}).get(_DROPPED, b"0"))
+
+
+def broken_rows(table: pa.Table) -> int:
+    """How many rows of `table`, as it was read, had text of another encoding."""
+    return int((table.schema.metadata or {}).get(_BROKEN, b"0"))
 
 
 @dataclass
@@ -82,10 +88,9 @@ def read_csv(
     if lengths.count and how.bad_rows == "error":
         raise ValueError(_wrong_lengths(seekable, how, delimiter, **options))
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
-    for name, kind in zip(table.column_names, table.schema.types, strict=True):
-        if pa.types.is_binary(kind):
-            raise UnicodeError(f"column '{name}'")
-    return _without_odd_years(table).replace_schema_metadata({_DROPPED: str(lengths.count)})
+    table, broken = decoded(table, how)
+    counted = {_DROPPED: str(lengths.count), _BROKEN: str(broken)}
+    return _without_odd_years(table).replace_schema_metadata(counted)
 
 
 def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
@@ -112,7 +117,11 @@ def _read(
             invalid_row_handler=lengths,
         ),
         convert_options=csv.ConvertOptions(
-            column_types={name: TYPES[kind] for name, kind in how.dtypes.items()},
+            # Bytes first, since Arrow does not say in which row text is broken.
+            column_types={
+                name: pa.binary() if kind == "string" else TYPES[kind]
+                for name, kind in how.dtypes.items()
+            },
             null_values=[*(_MISSING if how.default_missing else ()), *how.missing],
             strings_can_be_null=True,
         ),

@@ -21,8 +21,8 @@ from pipeline.core.schema import dump
 from pipeline.ingest.config import FileSource, SpanConfig
 from pipeline.ingest.locate import LocalFile, local_file
 from pipeline.ingest.privacy import protect
-from pipeline.ingest.read import read_table
-from pipeline.ingest.read_csv import dropped_rows
+from pipeline.ingest.read import EmptyTableError, read_table
+from pipeline.ingest.read_csv import broken_rows, dropped_rows
 
 PLACEHOLDER = "{date}"
 _DATE = r"(\d{4})-?(\d{2})-?(\d{2})"
@@ -55,24 +55,32 @@ def read_span(source: FileSource, span: SpanConfig, root: Path) -> tuple[pa.Tabl
     """
     files = span_files(source, span, root)
     folder = root / _CACHE / hashlib.sha256(source.path.encode()).hexdigest()[:16]
-    tables, hashes, used, dropped = [], {}, set(), 0
+    tables, hashes, used = [], {}, set()
+    empty: list[str] = []
     for file in files:
         how = replace(source, path=file.path, span=None)
         with local_file(how, root) as found:
             cached = folder / f"{_key(how, found.sha256)}.parquet"
-            table = _read(found, how) if how.pii else _remembered(cached, found, how)
-        hashes[file.path] = found.sha256
+            hashes[file.path] = found.sha256
+            try:
+                table = _read(found, how) if how.pii else _remembered(cached, found, how)
+            except EmptyTableError:
+                if span.empty_files == "error" or len(empty) == len(files) - 1:
+                    raise
+                empty.append(file.path)
+                continue
         used.add(cached)
-        dropped += dropped_rows(table)
-        tables.append(_dated(table, file, span))
+        tables.append((_dated(table, file, span), file))
     _forget(folder, used)
-    table = _stacked(tables, files)
+    table = _stacked(tables)
     facts = FileFacts(
         uri=source.path,
         sha256=hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
         rows=table.num_rows,
-        dropped_rows=dropped,
+        dropped_rows=sum(dropped_rows(one) for one, _ in tables),
+        broken_rows=sum(broken_rows(one) for one, _ in tables),
         files=hashes,
+        empty_files=tuple(empty),
     )
     return table, facts
 
@@ -165,13 +173,14 @@ def _dated(table: pa.Table, file: Dated, span: SpanConfig) -> pa.Table:
     return table.append_column(span.column, dates)
 
 
-def _stacked(tables: Sequence[pa.Table], files: Sequence[Dated]) -> pa.Table:
-    whole = tables[0].replace_schema_metadata(None)
-    for table, file in zip(tables[1:], files[1:], strict=True):
+def _stacked(tables: Sequence[tuple[pa.Table, Dated]]) -> pa.Table:
+    first, earliest = tables[0]
+    whole = first.replace_schema_metadata(None)
+    for table, file in tables[1:]:
         if set(table.column_names) != set(whole.column_names):
             odd = sorted(set(table.column_names) ^ set(whole.column_names))
             raise DataError(
-                f"{file.path} and {files[0].path} differ in the columns {', '.join(odd[:10])}",
+                f"{file.path} and {earliest.path} differ in the columns {', '.join(odd[:10])}",
                 expected="the same columns in every file of the span",
                 remedy="narrow the span, or name under columns those that all files have",
             )

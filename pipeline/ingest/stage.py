@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from pipeline.core.artifacts import Artifacts, write_json
@@ -26,8 +27,9 @@ from pipeline.ingest.config import (
 from pipeline.ingest.join import left_join
 from pipeline.ingest.locate import local_file
 from pipeline.ingest.privacy import protect
+from pipeline.ingest.privacy_keys import fingerprints
 from pipeline.ingest.read import read_table
-from pipeline.ingest.read_csv import dropped_rows
+from pipeline.ingest.read_csv import broken_rows, dropped_rows
 from pipeline.ingest.span import read_span
 
 Brought = tuple[pa.Table, FileFacts]
@@ -51,9 +53,13 @@ def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> No
             partner, facts[name] = bring(join.source, context.root, known)
             table, matched[name] = left_join(table, partner, name, join)
             advance(1, name)
-        record = publish(table, source, facts, matched, artifacts)
+        keys = fingerprints(config)
+        record = publish(table, source, facts, matched, artifacts, pii_keys=keys)
         advance(1, "written")
     report(record, config.joins)
+    for name in beyond_64_bits(table):
+        said = f"'{name}' holds whole numbers beyond 64 bits, of which some 16 digits are kept"
+        say(f"  warning: {said}; dtypes: {{{name}: string}} keeps them all")
     context.journal.params({"source": record.source.uri, "rows": record.rows})
     context.journal.tags({"source_sha256": record.source.sha256, "data_sha256": record.sha256})
 
@@ -87,6 +93,8 @@ def publish(
     joins: dict[str, FileFacts],
     matched: dict[str, float],
     artifacts: Artifacts,
+    *,
+    pii_keys: dict[str, str],
 ) -> SourceRecord:
     """Writes table.parquet and source.json in one step; equal tables give equal bytes."""
     with artifacts.raw.publish() as folder:
@@ -101,6 +109,7 @@ def publish(
             rows=table.num_rows,
             columns=tuple(table.column_names),
             sha256=sha256,
+            pii_keys=pii_keys,
         )
         write_json(folder / artifacts.source.path.name, dump(record))
     return record
@@ -115,6 +124,12 @@ def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
         if facts.dropped_rows:
             said = f"{facts.dropped_rows:,} rows of {facts.uri} have too many or too few fields"
             say(f"  warning: {said}; they are left out (bad_rows)")
+        if facts.broken_rows:
+            said = f"{facts.broken_rows:,} rows of {facts.uri} hold text of another encoding"
+            say(f"  warning: {said} (bad_text)")
+        if facts.empty_files:
+            said = f"{len(facts.empty_files):,} files without rows: {facts.empty_files[0]}"
+            say(f"  warning: {said}{', ...' if len(facts.empty_files) > 1 else ''}")
     for name, fraction in record.matched_fraction.items():
         say(f"  {name}: {fraction:.1%} of the rows found a partner")
         if fraction < joins[name].warn_below:
@@ -122,6 +137,25 @@ def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
                 f"  warning: that is below {joins[name].warn_below:.0%}; are the key's values "
                 f"written alike in both tables? (data.joins.{name}.warn_below)"
             )
+
+
+_INT64_END = 2.0**63
+
+
+def beyond_64_bits(table: pa.Table) -> list[str]:
+    """Columns of whole numbers that are floating because some do not fit into 64 bits."""
+    return [
+        name
+        for name, kind in zip(table.column_names, table.schema.types, strict=True)
+        if pa.types.is_float64(kind) and _too_large(table[name].drop_null())
+    ]
+
+
+def _too_large(numbers: pa.ChunkedArray) -> bool:
+    ends = pc.min_max(pc.abs(numbers))
+    if ends["max"].as_py() is None or not _INT64_END <= ends["max"].as_py() < float("inf"):
+        return False
+    return bool(pc.all(pc.equal(pc.floor(numbers), numbers)).as_py())
 
 
 def _read(source: Source, root: Path) -> Brought:
@@ -141,5 +175,6 @@ def _read(source: Source, root: Path) -> Brought:
         sha256=file.sha256,
         rows=table.num_rows,
         dropped_rows=dropped_rows(table),
+        broken_rows=broken_rows(table),
     )
     return protect(table, source.pii, file.uri), facts

@@ -26,11 +26,17 @@ from pipeline.preprocess.config import (
     CategoricalConfig,
     ColumnConfig,
     DatetimeConfig,
+    GroupConfig,
     IdConfig,
+    LatitudeConfig,
     ListConfig,
+    LongitudeConfig,
     NumericConfig,
     PreprocessConfig,
+    TargetConfig,
     TextConfig,
+    WeightConfig,
+    possible_range,
 )
 from pipeline.preprocess.raw import Mask, Typed, moments
 
@@ -41,7 +47,12 @@ _KINDS: dict[type, str] = {
     CategoricalConfig: "a word or a code",
     TextConfig: "text",
     ListConfig: "a list of words",
+    LatitudeConfig: "a number of degrees",
+    LongitudeConfig: "a number of degrees",
+    TargetConfig: "a word or a code",
     IdConfig: "a word or a code",
+    GroupConfig: "a word or a code",
+    WeightConfig: "a number",
 }
 
 
@@ -152,8 +163,10 @@ def _column_checks(how: ColumnConfig, rules: PreprocessConfig) -> Iterator[pa.Ch
             "stands in one row only",
             lambda values: _missing(values) | ~values.duplicated(keep=False),
         )
-    if isinstance(how, NumericConfig) and how.range and rules.out_of_range == "error":
-        low, high = how.range
+    if isinstance(how, WeightConfig):
+        yield _rule("no_weight", "is a weight in every row, 0 or more", lambda values: values >= 0)
+    if (bounds := possible_range(how)) and rules.out_of_range == "error":
+        low, high = bounds
         if low is not None:
             yield _rule("out_of_range", f"is at least {low:g}", lambda v: v.isna() | (v >= low))
         if high is not None:

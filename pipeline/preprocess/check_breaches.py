@@ -20,10 +20,15 @@ Rule = Literal[
     "too_many_missing",
     "not_allowed",
     "not_unique",
+    "no_weight",
     "out_of_range",
     "above_other",
 ]
 """In the order in which a column is held against them."""
+
+
+_WIDEST = 100
+"""Characters of a value that are shown."""
 
 
 @dataclass(frozen=True)
@@ -104,4 +109,12 @@ def examples(
     first = rows[:limit]
     # tolist, because it gives Python's own numbers, which print plainly.
     shown = values.iloc[first].tolist()
-    return [f"row {row + 1 + offset}: {value!r}" for row, value in zip(first, shown, strict=True)]
+    return [
+        f"row {row + 1 + offset}: {shortened(repr(value))}"
+        for row, value in zip(first, shown, strict=True)
+    ]
+
+
+def shortened(text: str) -> str:
+    """A text that may be shown to people, however long the value behind it."""
+    return text if len(text) <= _WIDEST else f"{text[:_WIDEST]}... ({len(text):,} characters)"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.records import LABEL
-from pipeline.preprocess.config import ColumnConfig, NumericConfig, PreprocessConfig
+from pipeline.preprocess.config import ColumnConfig, PreprocessConfig, possible_range
 from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.raw import SPLIT_KEY, Mask, Typed, spoken
 
@@ -165,8 +165,8 @@ def _impossible_values(
     cells = {
         name: outside
         for name, how in columns.items()
-        if isinstance(how, NumericConfig) and how.range and name in cleaning.frame
-        if (outside := _outside(cleaning.frame[name].to_numpy(), how.range)).any()
+        if (bounds := possible_range(how)) and name in cleaning.frame
+        if (outside := _outside(cleaning.frame[name].to_numpy(), bounds)).any()
     }
     if rules.out_of_range == "drop":
         touched = np.any([*cells.values(), np.zeros(len(cleaning.frame), np.bool_)], axis=0)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.features import Task
 from pipeline.core.schema import config
 from pipeline.preprocess.config_columns import (
@@ -21,7 +22,17 @@ from pipeline.preprocess.config_columns import (
     ListConfig,
     NumericConfig,
     TextConfig,
+    is_feature,
+    possible_range,
 )
+from pipeline.preprocess.config_kinds import (
+    GroupConfig,
+    LatitudeConfig,
+    LongitudeConfig,
+    TargetConfig,
+    WeightConfig,
+)
+from pipeline.preprocess.config_together import only, require_one_each, require_places
 
 __all__ = [
     "BooleanConfig",
@@ -32,19 +43,26 @@ __all__ = [
     "CrossConfig",
     "DatetimeConfig",
     "DriftConfig",
+    "GroupConfig",
     "HashSplit",
     "IdConfig",
     "Indicator",
     "LabelConfig",
+    "LatitudeConfig",
     "ListConfig",
+    "LongitudeConfig",
     "NumericConfig",
     "PreprocessConfig",
     "PreprocessStageConfig",
     "RandomSplit",
     "SplitConfig",
     "StreamConfig",
+    "TargetConfig",
     "TextConfig",
     "TimeSplit",
+    "WeightConfig",
+    "is_feature",
+    "possible_range",
 ]
 
 
@@ -226,6 +244,25 @@ class PreprocessConfig:
     """When the profile and `pipeline data drift` speak of drift."""
 
 
+def require_group_split(group: str | None, split: SplitConfig) -> None:
+    """Raises a ConfigError where the split cannot keep the rows of a group together."""
+    if group is None or (isinstance(split, RandomSplit) and not split.stratify):
+        return
+    if isinstance(split, RandomSplit):
+        raise ConfigError(
+            f"data.split is stratified, and '{group}' is of kind group",
+            expected="one of the two: rows of one group may be of several classes",
+            remedy=f"set data.split.stratify=false, or declare '{group}' as id",
+        )
+    if isinstance(split, HashSplit) and split.columns == (group,):
+        return
+    raise ConfigError(
+        f"data.split is of kind {split.kind} and would part rows of one '{group}' (kind group)",
+        expected=f"a random split, or a hash split with columns: [{group}]",
+        remedy=f"change data.split, or declare '{group}' as id",
+    )
+
+
 @dataclass(frozen=True)
 class PreprocessStageConfig:
     """The sections of params.yaml this stage reads."""
@@ -235,6 +272,22 @@ class PreprocessStageConfig:
     label: LabelConfig
     split: SplitConfig
     preprocess: PreprocessConfig
+
+    def __post_init__(self) -> None:
+        """Refuses columns that do not go together."""
+        require_places(self.columns)
+        require_one_each(self.columns)
+        require_group_split(self.group, self.split)
+
+    @property
+    def group(self) -> str | None:
+        """The column whose values keep rows together, if there is one."""
+        return only(GroupConfig, self.columns)
+
+    @property
+    def weight(self) -> str | None:
+        """The column that says how much a row counts, if there is one."""
+        return only(WeightConfig, self.columns)
 
 
 def _leaves_training(validation_fraction: float, test_fraction: float) -> None:

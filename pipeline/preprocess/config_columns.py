@@ -8,6 +8,16 @@ from pydantic import Field
 
 from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, BagWeighting, CategoryEncoding, DatePart
 from pipeline.core.schema import config
+from pipeline.preprocess.config_kinds import (
+    LATITUDES,
+    LONGITUDES,
+    GroupConfig,
+    LatitudeConfig,
+    LongitudeConfig,
+    TargetConfig,
+    WeightConfig,
+    require_days,
+)
 
 Bounds = tuple[float | None, float | None]
 """Lower and upper bound, both inclusive; null leaves a side open."""
@@ -148,6 +158,12 @@ class DatetimeConfig:
     """How models take the index of a part that is not cyclic."""
     dimension: int = Field(default=0, ge=0)
     """Embedding width of a part that is not cyclic; 0: worked out from its values."""
+    holidays: tuple[str, ...] = ()
+    """Days, YYYY-MM-DD or MM-DD for every year, on which the feature `COLUMN.holiday` is 1."""
+
+    def __post_init__(self) -> None:
+        """Refuses days that do not exist."""
+        require_days(self.holidays)
 
 
 @config
@@ -203,10 +219,32 @@ ColumnConfig = Annotated[
     | DatetimeConfig
     | TextConfig
     | ListConfig
-    | IdConfig,
+    | LatitudeConfig
+    | LongitudeConfig
+    | TargetConfig
+    | IdConfig
+    | GroupConfig
+    | WeightConfig,
     Field(discriminator="kind"),
 ]
 """One raw column: what it is and how it becomes features."""
+
+
+def is_feature(how: ColumnConfig) -> bool:
+    """Whether the model sees the column; the others are kept beside the features."""
+    return not isinstance(how, IdConfig | GroupConfig | WeightConfig)
+
+
+def possible_range(how: ColumnConfig | None) -> Bounds | None:
+    """Where the numbers of a column can lie; what lies outside is a mistake."""
+    match how:
+        case NumericConfig():
+            return how.range
+        case LatitudeConfig():
+            return LATITUDES
+        case LongitudeConfig():
+            return LONGITUDES
+    return None
 
 
 @config
@@ -214,7 +252,7 @@ class CrossConfig:
     """A combination of categorical features, each combination hashed to one of `buckets`."""
 
     of: tuple[str, ...] = Field(min_length=2)
-    """Columns crossed: a categorical COLUMN, COLUMN.bucket of a number, or DATE.PART."""
+    """Columns crossed: a categorical COLUMN, COLUMN.bucket, COLUMN.cell, or DATE.PART."""
     buckets: int = Field(default=1000, ge=2)
     """Upper bound of the number of combinations told apart."""
     encoding: CategoryEncoding = "embedding"

@@ -18,7 +18,7 @@ from pipeline.core.records import LABEL
 from pipeline.preprocess.check import breaches, require_relations
 from pipeline.preprocess.check_breaches import Breach, examples
 from pipeline.preprocess.clean import missing, repeated
-from pipeline.preprocess.config import ColumnConfig, IdConfig, PreprocessStageConfig
+from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig, is_feature
 from pipeline.preprocess.contract_records import Anomaly, whole
 from pipeline.preprocess.contract_training import Training, unexpected
 from pipeline.preprocess.raw import SPLIT_KEY, Typed, feature_columns, parts, spoken, typed_table
@@ -64,7 +64,7 @@ def _absent(raw: pd.DataFrame, config: PreprocessStageConfig) -> Iterator[Anomal
             continue
         near = nearest(name, [str(one) for one in raw.columns if one not in config.columns])
         renamed = f"; was it renamed to {' or '.join(near)}?" if near else ""
-        if name in features and not isinstance(features[name], IdConfig):
+        if name in features and is_feature(features[name]):
             yield whole(
                 "missing_column",
                 name,

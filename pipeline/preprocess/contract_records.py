@@ -15,6 +15,7 @@ AnomalyKind = Literal[
     "no_value",
     "not_unique",
     "above_other",
+    "no_weight",
     "new_column",
     "new_words",
     "beyond_training",

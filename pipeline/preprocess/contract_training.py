@@ -11,13 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.encoding import possible
-from pipeline.preprocess.check_breaches import examples
+from pipeline.preprocess.check_breaches import examples, shortened
 from pipeline.preprocess.clean import missing
 from pipeline.preprocess.config import (
     CategoricalConfig,
     ColumnConfig,
     ContractConfig,
     NumericConfig,
+    TargetConfig,
 )
 from pipeline.preprocess.contract_records import Anomaly, AnomalyKind, whole
 from pipeline.preprocess.raw import Typed
@@ -81,7 +82,7 @@ def unexpected(
     elif share > seen.missing_fraction + thresholds.missing_increase:
         said = f"is missing in {share:.1%} of the rows, in training in {seen.missing_fraction:.1%}"
         yield whole("more_missing", name, said, rows=int(gone.sum()), of=rows)
-    if seen.words is not None and isinstance(how, CategoricalConfig):
+    if seen.words is not None and isinstance(how, CategoricalConfig | TargetConfig):
         yield from _new_words(name, typed, seen.words, thresholds)
     if seen.least is not None and seen.most is not None and isinstance(how, NumericConfig):
         numbers = values.to_numpy(dtype=np.float64)
@@ -108,7 +109,9 @@ def _new_words(
             rows=rows,
             fraction=rows / len(values),
             text=f"{len(new):,} words that training never saw, in {rows:,} rows",
-            examples=tuple(f"{word!r}: {count:,} rows" for word, count in new.head(5).items()),
+            examples=tuple(
+                f"{shortened(repr(word))}: {count:,} rows" for word, count in new.head(5).items()
+            ),
         )
 
 

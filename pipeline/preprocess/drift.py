@@ -22,7 +22,9 @@ from pipeline.core.features import (
     CategoricalFeature,
     DatetimeFeature,
     FeatureSet,
+    GeoFeature,
     NumericFeature,
+    TargetFeature,
 )
 from pipeline.preprocess import drift_statistics as statistics
 from pipeline.preprocess.config import DriftConfig
@@ -102,8 +104,11 @@ def compared(frame: pd.DataFrame, features: FeatureSet) -> Columns:
                 truths = frame[feature.column].astype("float64")
                 words = truths.map({1.0: "true", 0.0: "false"})
                 columns[feature.column] = words.astype("str").where(truths.notna(), "")
-            case CategoricalFeature():
+            case CategoricalFeature() | TargetFeature():
                 columns[feature.column] = frame[feature.column]
+            case GeoFeature():
+                for name in (feature.latitude, feature.longitude):
+                    columns[name] = frame[name].astype("float64")
             case BagFeature():
                 columns |= _bag(frame[feature.column], feature)
             case DatetimeFeature():

@@ -29,15 +29,19 @@ from pipeline.preprocess.config import (
     ColumnConfig,
     CrossConfig,
     DatetimeConfig,
-    IdConfig,
+    GroupConfig,
+    LatitudeConfig,
+    LongitudeConfig,
     NumericConfig,
+    is_feature,
 )
+from pipeline.preprocess.config_together import only
 from pipeline.preprocess.fit_columns import (
     center_and_scale,
     embedding_dimension,
-    fit_column,
     refuse_huge,
 )
+from pipeline.preprocess.fit_with_others import fit_any, fit_weight
 from pipeline.preprocess.on_disk import Rows
 
 
@@ -54,7 +58,7 @@ def fit_features(
 
     Args:
         train: Training rows in served dtypes (see `table.as_served`), and `records.LABEL`.
-        columns: What each raw column is; `id` columns make no feature.
+        columns: What each raw column is; those that are no features make none.
         crosses: Combinations by name.
         label: Column, task and classes; for regression mean and scale are fitted here.
         kept: Columns of the processed tables that are no features.
@@ -65,8 +69,10 @@ def fit_features(
             feature is left.
         ConfigError: A cross names no index column, or two features have one name.
     """
-    taking = {name: how for name, how in columns.items() if not isinstance(how, IdConfig)}
-    features = [feature for name, how in taking.items() for feature in fit_column(train[name], how)]
+    taking = {name: how for name, how in columns.items() if is_feature(how)}
+    features = [
+        feature for name, how in taking.items() for feature in fit_any(train, name, how, label)
+    ]
     if not features:
         raise DataError(
             "no column is left to learn from",
@@ -78,6 +84,8 @@ def fit_features(
         label=_fit_label(train[LABEL].to_numpy(), label),
         features=(*features, *_fit_crosses(features, crosses)),
         kept=tuple(kept),
+        weight=fit_weight(train, columns),
+        group=only(GroupConfig, columns),
         rows=dict(rows),
         class_counts=_class_counts(train[LABEL].to_numpy(), label),
     )
@@ -88,7 +96,7 @@ def fit_features(
 def _column(values: pd.Series[Any], how: ColumnConfig) -> Column:
     name = str(values.name)
     match how:
-        case NumericConfig():
+        case NumericConfig() | LatitudeConfig() | LongitudeConfig():
             return Column(name=name, dtype="float64")
         case BooleanConfig():
             return Column(
@@ -126,7 +134,7 @@ def _fit_crosses(
             near = nearest(unknown[0], sizes)
             raise ConfigError(
                 f"config key 'data.crosses.{name}.of' names '{unknown[0]}'",
-                expected="categorical columns, COLUMN.bucket of numbers, or DATE.PART: "
+                expected="categorical columns, COLUMN.bucket, COLUMN.cell, or DATE.PART: "
                 + (", ".join(list(sizes)[:40]) or "this table has none"),
                 remedy=f"did you mean {' or '.join(near)}?" if near else f"remove '{name}'",
             )

@@ -20,6 +20,7 @@ from pipeline.core.features import (
     CategoricalFeature,
     DatetimeFeature,
     Feature,
+    HolidayFeature,
     NumericFeature,
 )
 from pipeline.preprocess.config import (
@@ -74,6 +75,8 @@ def fit_column(values: pd.Series[Any], how: ColumnConfig) -> Iterator[Feature]:
             yield _fit_truth(name, values.to_numpy(dtype=np.float64), how)
         case DatetimeConfig():
             yield _fit_date(name, values, how)
+            if how.holidays:
+                yield HolidayFeature(name=f"{name}.holiday", column=name, dates=how.holidays)
         case TextConfig() | ListConfig():
             yield fit_bag(name, values, how)
 

@@ -26,7 +26,7 @@ from pipeline.preprocess.label import Labelled, make_label
 from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.raw import count_rows, read_typed
-from pipeline.preprocess.split import Places, assign, counts, same_rows
+from pipeline.preprocess.split import Places, assign, counts, same_rows, with_groups
 
 Advance = Callable[[float, str], None]
 """Moves the progress bar on."""
@@ -118,10 +118,11 @@ def split(
 
 
 def _together(frame: pd.DataFrame, config: PreprocessStageConfig) -> NDArray[np.int64]:
-    """Equal numbers for rows a random split must not part: copies, where they are kept."""
+    """Equal numbers for rows a random split must not part: copies that are kept, and groups."""
+    same = np.arange(len(frame))
     if isinstance(config.split, RandomSplit) and config.preprocess.duplicates == "keep":
-        return same_rows(frame)
-    return np.arange(len(frame))
+        same = same_rows(frame)
+    return same if config.group is None else with_groups(same, frame[config.group])
 
 
 def _served(values: pd.Series[Any], how: ColumnConfig) -> pd.Series[Any]:

@@ -244,11 +244,16 @@ def _seconds(series: pd.Series) -> Floats:
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 
+_EPOCH = np.datetime64(0, "us")
+
+
 def _seconds_of(series: pd.Series) -> Floats:
     """The same of one block, in which each date is parsed once."""
     codes, texts = pd.factorize(series)
     if not len(texts):
         return np.full(len(series), np.nan)
     moments = pd.to_datetime(pd.Series(texts), format="ISO8601", errors="coerce", utc=True)
-    seconds = (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
+    # In NumPy, since pandas counts from a moment in nanoseconds, which do not reach the year 9999.
+    since = moments.dt.tz_localize(None).to_numpy(dtype="datetime64[us]") - _EPOCH
+    seconds = since / np.timedelta64(1, "s")
     return np.where(codes >= 0, seconds[codes], np.nan)

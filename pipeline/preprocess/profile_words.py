@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.core.records import Split
 from pipeline.preprocess import profile_statistics as statistics
+from pipeline.preprocess.check_breaches import shortened
 from pipeline.preprocess.profile_records import Association
 from pipeline.preprocess.profile_table import Sketch, Stack, Tally, Values
 
@@ -21,12 +22,13 @@ def sketch(stack: Stack, values: Values) -> Sketch:
     # Stable, so that words equally common stay in order of appearance.
     order = np.argsort(-train, kind="stable")
     shown = order[:_SHOWN]
+    names = [shortened(values.words[i]) for i in shown]
     return Sketch(
         distinct=int((train > 0).sum()),
         common_rows=int(train.max(initial=0)),
         summary={},
         association=_association(stack, values, tally),
-        distribution=tally.distribution(shown, [values.words[i] for i in shown], ordered=False),
+        distribution=tally.distribution(shown, names, ordered=False),
         missing_classes=tally.missing_classes,
         cells=tally.commonest(order, _CELLS),
         unseen=_unseen(tally),

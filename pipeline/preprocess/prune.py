@@ -9,13 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.preprocess.check_breaches import shortened
 from pipeline.preprocess.config import (
     CategoricalConfig,
     ColumnConfig,
     CrossConfig,
-    IdConfig,
+    LatitudeConfig,
+    LongitudeConfig,
     NumericConfig,
     PreprocessConfig,
+    TargetConfig,
+    is_feature,
 )
 from pipeline.preprocess.on_disk import Rows
 
@@ -31,13 +35,14 @@ def useless_columns(
 
     Args:
         train: Training rows in served dtypes.
-        columns: Declared columns; `id` columns are no features and stay.
+        columns: Declared columns. Those that are no features stay, and so do places: one number
+            of a pair may well be the same in all rows.
         rules: What counts as constant and as unique.
     """
     reasons = {
         name: _reason(train[name], how, rules)
         for name, how in columns.items()
-        if not isinstance(how, IdConfig)
+        if is_feature(how) and not isinstance(how, LatitudeConfig | LongitudeConfig)
     }
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -77,12 +82,13 @@ def _reasons(values: pd.Series[Any], how: ColumnConfig, rules: PreprocessConfig)
         return
     word, share = commonest_word(values)
     if share >= rules.constant_fraction:
-        yield f"{share:.2%} of the training rows have {word!r}"
-    if isinstance(how, CategoricalConfig):
+        yield f"{share:.2%} of the training rows have {shortened(repr(word))}"
+    if isinstance(how, CategoricalConfig | TargetConfig):
         known = values[values != ""].value_counts()
         if len(known) > 1 and len(known) / known.sum() >= rules.unique_fraction:
             yield f"{len(known):,} different words in {known.sum():,} training rows"
-        if how.max_size and not how.hash_buckets and not (known >= how.min_count).any():
+        hashed = isinstance(how, CategoricalConfig) and (how.hash_buckets or not how.max_size)
+        if not hashed and not (known >= how.min_count).any():
             yield f"no word occurs in {how.min_count} training rows (min_count)"
 
 

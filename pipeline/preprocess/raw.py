@@ -28,11 +28,14 @@ from pipeline.preprocess.config import (
     HashSplit,
     IdConfig,
     LabelConfig,
+    LatitudeConfig,
     ListConfig,
+    LongitudeConfig,
     NumericConfig,
     PreprocessStageConfig,
     SplitConfig,
     TimeSplit,
+    WeightConfig,
 )
 
 SPLIT_KEY = "__split__."
@@ -110,7 +113,7 @@ def typed_values(values: pd.Series[Any], how: ColumnConfig | None) -> tuple[Any,
     """
     name = str(values.name)
     match how:
-        case NumericConfig():
+        case NumericConfig() | LatitudeConfig() | LongitudeConfig() | WeightConfig():
             return convert(values, Column(name=name, dtype="float64"))
         case BooleanConfig():
             truths, lies = how.true_values, how.false_values

@@ -207,6 +207,13 @@ def _verify_together(keys: pd.DataFrame, places: Places, what: str) -> None:
         )
 
 
+def with_groups(same: NDArray[np.int64], groups: pd.Series[Any]) -> NDArray[np.int64]:
+    """Gives rows of one group equal numbers; rows without a group keep theirs of `same`."""
+    codes, _ = pd.factorize(groups)
+    grouped = (groups != "").to_numpy()
+    return np.where(grouped, int(same.max(initial=0)) + 1 + codes, same)
+
+
 def same_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
     """A number for each row; rows equal in every column have equal numbers."""
     groups = frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup()

@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.core.artifacts import Artifacts, Table, write_json
 from pipeline.core.console import progress, say
@@ -21,8 +23,8 @@ from pipeline.core.table import as_served
 from pipeline.preprocess.config import (
     ColumnConfig,
     DriftConfig,
-    IdConfig,
     PreprocessStageConfig,
+    is_feature,
 )
 from pipeline.preprocess.fit import fit_features
 from pipeline.preprocess.label import Labelled
@@ -38,6 +40,7 @@ from pipeline.preprocess.profile import write_profile
 from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.prune import crosses_left, useless_columns
 from pipeline.preprocess.raw import feature_columns
+from pipeline.preprocess.target_means import out_of_fold
 
 
 def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -> None:
@@ -58,7 +61,7 @@ def run(config: PreprocessStageConfig, artifacts: Artifacts, context: Context) -
         else:
             prepared = prepare_in_memory(config, artifacts, columns, advance)
         splits = prepared.splits
-        names = [name for name, how in columns.items() if not isinstance(how, IdConfig)]
+        names = [name for name, how in columns.items() if is_feature(how)]
         refuse_leaks(
             splits["train"], splits["validation"], names, config.label.task, config.preprocess
         )
@@ -97,7 +100,7 @@ def fit(
         columns={name: how for name, how in columns.items() if name not in useless},
         crosses=crosses,
         label=labelled.label,
-        kept=[name for name, how in columns.items() if isinstance(how, IdConfig)],
+        kept=[name for name, how in columns.items() if not is_feature(how)],
         rows=rows,
     )
     return features, steps
@@ -113,30 +116,36 @@ def publish(
     """Writes data/processed and data/profile; neither appears unless both are whole."""
     with artifacts.processed.publish() as processed, artifacts.profile.publish() as profile:
         write_json(processed / artifacts.features.path.name, dump(features))
+        extra = out_of_fold(splits["train"], features)
         write_json(profile / "cleaning.json", {"steps": [dump(step) for step in steps]})
         # Compressing leaves the interpreter free, so that the profile is drawn meanwhile.
         with ThreadPoolExecutor(1) as pool:
-            served, writing = _write_splits(splits, features, processed, pool)
+            served, writing = _write_splits(splits, features, extra, processed, pool)
             write_profile(profile, served, features, steps, drift)
             writing.result()
 
 
 def _write_splits(
-    splits: Splits, features: FeatureSet, folder: Path, pool: ThreadPoolExecutor
+    splits: Splits,
+    features: FeatureSet,
+    extra: Mapping[str, NDArray[np.float32]],
+    folder: Path,
+    pool: ThreadPoolExecutor,
 ) -> tuple[Splits, Future[None]]:
-    """The served tables, and when they are written."""
+    """The served tables, and when they are written; `extra` columns go to the training split."""
     on_disk = {name: one for name, one in splits.items() if isinstance(one, TableOnDisk)}
     if on_disk:
         from pipeline.preprocess.stream import write_processed
 
-        written = write_processed(on_disk, features, folder)
+        written = write_processed(on_disk, features, folder, extra)
         return written, pool.submit(lambda: None)
     frames = {name: one for name, one in splits.items() if isinstance(one, pd.DataFrame)}
     served = {name: _processed(frame, features) for name, frame in frames.items()}
 
     def write() -> None:
         for name, frame in served.items():
-            Table(folder / f"{name}.parquet").write(frame)
+            further = extra if name == "train" else {}
+            Table(folder / f"{name}.parquet").write(frame.assign(**further))
 
     return served, pool.submit(write)
 

@@ -42,7 +42,7 @@ from pipeline.preprocess.config import (
 from pipeline.preprocess.label import Labelled, make_label
 from pipeline.preprocess.on_disk import TableOnDisk, Writer
 from pipeline.preprocess.raw import SPLIT_KEY, required_columns, split_columns, typed_table
-from pipeline.preprocess.split import Places, assign
+from pipeline.preprocess.split import Places, assign, with_groups
 from pipeline.preprocess.stream_check import BatchCheck
 
 _DROPPED = -1
@@ -196,6 +196,8 @@ def label_and_places(
     same = np.arange(int(kept.sum()))
     if isinstance(config.split, RandomSplit) and config.preprocess.duplicates == "keep":
         same = pd.factorize(cleaned.hashes)[0].astype(np.int64)
+    if config.group is not None:
+        same = with_groups(same, cleaned.table[config.group][kept])
     places = np.full(len(kept), _DROPPED, np.int8)
     places[kept] = assign(frame, config.split, labelled.values, same)
     labels = np.zeros(len(kept), labelled.values.dtype)
@@ -231,15 +233,23 @@ def write_splits(
 
 
 def write_processed(
-    splits: Mapping[Split, TableOnDisk], features: FeatureSet, folder: Path
+    splits: Mapping[Split, TableOnDisk],
+    features: FeatureSet,
+    folder: Path,
+    extra: Mapping[str, NDArray[np.float32]],
 ) -> dict[Split, TableOnDisk]:
-    """Writes the processed tables as they are served."""
+    """Writes the processed tables as they are served; `extra` columns go to the training split."""
     written: dict[Split, TableOnDisk] = {}
     for name, split in splits.items():
         path = folder / f"{name}.parquet"
+        further = extra if name == "train" else {}
         with Writer(path) as writer:
+            start = 0
             for frame in split.batches():
+                here = slice(start, start + len(frame))
+                start = here.stop
                 served = as_served(frame, features.columns)
-                writer.write(served.assign(**{k: frame[k] for k in (*features.kept, LABEL)}))
+                kept = {k: frame[k] for k in (*features.kept, LABEL)}
+                writer.write(served.assign(**kept, **{k: v[here] for k, v in further.items()}))
         written[name] = TableOnDisk(path)
     return written

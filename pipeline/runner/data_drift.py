@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +22,7 @@ from pipeline.preprocess.drift_records import DriftReport
 from pipeline.preprocess.raw import typed_table
 from pipeline.runner.data_requests import request_rows
 from pipeline.runner.data_rows import data_params, new_rows, preprocess_config
+from pipeline.runner.personal import personal_columns
 
 _DRIFTED = 1
 _SHOWN = 20
@@ -50,7 +53,9 @@ def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool
     config = preprocess_config(params)
     rules = config.preprocess.drift
     if file is not None:
-        asked = request_rows(file)
+        asked = request_rows(file, params["register"]["name"])
+        if asked is not None:
+            features = without(features, personal_columns(params) - set(asked))
         rows = new_rows(file, params, root) if asked is None else asked
         pairs = [(_train(artifacts), Named(file, served(rows, config, features)))]
     elif rev is not None:
@@ -66,6 +71,22 @@ def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool
         for one in reports:
             say("\n".join(_lines(one)))
     return _DRIFTED if any(one.drifted for one in reports) else 0
+
+
+def without(features: FeatureSet, hidden: AbstractSet[str]) -> FeatureSet:
+    """Without the columns `hidden`, which no request log holds, and without what reads them."""
+    return replace(
+        features,
+        columns=tuple(one for one in features.columns if one.name not in hidden),
+        features=tuple(
+            one
+            for one in features.features
+            if not hidden & {getattr(one, name, None) for name in ("column", *_HALVES)}
+        ),
+    )
+
+
+_HALVES = ("latitude", "longitude")
 
 
 def served(rows: pd.DataFrame, config: PreprocessStageConfig, features: FeatureSet) -> pd.DataFrame:

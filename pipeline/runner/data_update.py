@@ -96,7 +96,7 @@ def _proposals(
     one: Anomaly, name: str, rows: pd.DataFrame, config: PreprocessStageConfig
 ) -> Iterator[Change]:
     match one.kind:
-        case "out_of_range":
+        case "out_of_range" if isinstance(config.columns[name], NumericConfig):
             yield Change(name, one.text, {"range": _wider(rows[name], config.columns[name])})
         case "not_allowed":
             how: Any = config.columns[name]

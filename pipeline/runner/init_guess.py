@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-Kind = Literal["numeric", "categorical", "boolean", "datetime", "id"]
+Kind = Literal["numeric", "categorical", "boolean", "datetime", "id", "latitude", "longitude"]
 
 MANY_WORDS = 1000
 """More different words than this share hash buckets."""

@@ -21,6 +21,7 @@ from pipeline.runner.init_columns import guess_column
 from pipeline.runner.init_guess import Guess, left_out
 from pipeline.runner.init_label import LabelGuess, guess_label, random_split, time_split
 from pipeline.runner.init_leaks import giveaways
+from pipeline.runner.init_places import with_places
 from pipeline.runner.init_rules import with_rules
 from pipeline.runner.init_source import SourceTable, read_source
 from pipeline.runner.init_text import Findings, data_yaml
@@ -89,6 +90,7 @@ def look(
     guessed = guess_label(label, table.frame[label])
     columns = _guess_columns(table, label, guessed)
     columns |= _suspects(columns, table, guessed, leakage_score)
+    columns = with_places(table.frame, columns)
     if strict:
         columns = with_rules(table.frame, columns)
     return Findings(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -86,7 +87,11 @@ def dvc_environment() -> dict[str, str]:
 
 
 def make_plan(
-    root: Path, stages: Iterable[Stage], params: Mapping[str, Any], status: Mapping[str, list[Any]]
+    root: Path,
+    stages: Iterable[Stage],
+    params: Mapping[str, Any],
+    status: Mapping[str, list[Any]],
+    unseen: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> list[StagePlan]:
     """Joins what DVC sees on disk with the params that `compose` is about to write.
 
@@ -95,6 +100,7 @@ def make_plan(
         stages: In order.
         params: The whole composed config.
         status: The answer of `Status.read`.
+        unseen: By stage, reasons to run it that DVC cannot see.
     """
     locked = _locked_params(root)
     plans: list[StagePlan] = []
@@ -106,6 +112,7 @@ def make_plan(
         else:
             plan.reasons += _changed_files(stage, status.get(stage.name, []))
             plan.reasons += _changed_params(stage, params, locked[stage.name])
+            plan.reasons += unseen.get(stage.name, [])
             plan.reasons += [
                 f"it reads {path}, which {rebuilt[path]} makes again"
                 for path in stage.deps

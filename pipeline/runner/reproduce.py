@@ -21,7 +21,7 @@ from pipeline.core.publishing import exclusive
 from pipeline.runner.execute import EXIT_INTERRUPTED, stage_state
 from pipeline.runner.plan import StagePlan, Status, dvc_environment, make_plan
 from pipeline.runner.stages import CONFIGURED, STAGES
-from pipeline.runner.stale import tell_stale_warm_start
+from pipeline.runner.stale import changed_secrets, tell_stale_warm_start
 from pipeline.runner.summary import print_summary
 from pipeline.runner.warm import flush_in_warm_process, warm_process
 
@@ -42,7 +42,7 @@ def plan_run(root: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], list
     except BaseException:
         status.discard()
         raise
-    return params, make_plan(root, STAGES, params, status.read())
+    return params, make_plan(root, STAGES, params, status.read(), changed_secrets(root, params))
 
 
 def run(root: Path, overrides: Sequence[str]) -> int:
@@ -89,7 +89,11 @@ def _reproduce(
         else contextlib.nullcontext({})
     )
     with warm as environment:
-        dvc_code = dvc_repro(root, {**environment, tracking.RUN_VARIABLE: identity.key})
+        settings = {**environment, tracking.RUN_VARIABLE: identity.key}
+        dvc_code = 0
+        for stage in changed_secrets(root, params):
+            dvc_code = dvc_code or dvc_repro(root, settings, "--force", "--single-item", stage)
+        dvc_code = dvc_code or dvc_repro(root, settings)
         code = failed_code(root, begun, dvc_code)
         tracking.finish_run(root, identity, code == 0)
         if any(_ran_since(root, name, begun) for name in environment and heavy):
@@ -104,7 +108,7 @@ def dvc_repro(root: Path, environment: Mapping[str, str], *stages: str) -> int:
     Args:
         root: The project.
         environment: Variables added to this process's own.
-        *stages: Where to end; all where none is named.
+        *stages: Where to end, with options of `dvc repro`; all where none is named.
 
     Returns:
         DVC's exit code, or EXIT_INTERRUPTED after a Ctrl-C.

@@ -26,6 +26,7 @@ from pipeline.core.serving_config import (
     read_serving_config,
 )
 from pipeline.core.tracking import TrackingConfig, open_registry
+from pipeline.runner.personal import personal_columns
 from pipeline.runner.stages import CONFIGURED
 
 _ASK_TIMEOUT_SECONDS = 30
@@ -44,7 +45,7 @@ def serve_project(root: Path, overrides: Sequence[str]) -> int:
     from pipeline.serve import STAGE
     from pipeline.serve.stage import serve
 
-    return serve(STAGE.configure(params).serve, artifacts)
+    return serve(STAGE.configure(params).serve, artifacts, personal_columns(params))
 
 
 def _with_serving_config(root: Path, params: dict[str, Any]) -> Artifacts:

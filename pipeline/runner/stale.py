@@ -1,4 +1,4 @@
-"""What DVC cannot see: a warm start whose source has changed since the model was trained."""
+"""What DVC cannot see: another key for personal data, another model behind a warm start."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from pipeline.core.console import say
 from pipeline.core.errors import PipelineError
 from pipeline.core.schema import flatten
 from pipeline.core.warm_start import origin_now
+from pipeline.ingest import STAGE as INGEST
+from pipeline.ingest.privacy_keys import changed_keys
+
+
+def changed_secrets(root: Path, params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Stages that secrets of the environment make again, each with its reasons.
+
+    `data/raw` that was hashed with one key and joined or served with another would match nothing.
+    """
+    try:
+        recorded = Artifacts(root).source.read().pii_keys
+    except PipelineError:  # nothing has been read yet
+        return {}
+    changed = changed_keys(INGEST.configure(params), recorded)
+    reasons = [
+        f"the key in {name} is another one than data/raw was hashed with" for name in changed
+    ]
+    return {INGEST.name: reasons} if reasons else {}
 
 
 def tell_stale_warm_start(root: Path, params: Mapping[str, Any]) -> None:

@@ -32,6 +32,22 @@ class BatchingConfig:
 
 
 @config
+class RequestLogConfig:
+    """What is written down of requests, for `pipeline data drift`; the embedded server only."""
+
+    file: str = Field(pattern=r"^$|\.jsonl$")
+    """File of JSON lines, relative to the project; empty: nothing is written."""
+    sampling: float = Field(gt=0, le=1)
+    """Share of the requests that are written, 0 to 1."""
+    max_bytes: int = Field(ge=1)
+    """Size at which a new file is begun."""
+    files: int = Field(ge=1)
+    """Files that are kept, the newest."""
+    omit: tuple[str, ...]
+    """Columns that are never written, besides those of personal data (`pii` of the source)."""
+
+
+@config
 class ServeConfig:
     """Who serves, where it listens, and how it goes about new versions and its end."""
 
@@ -57,6 +73,8 @@ class ServeConfig:
     """SSLConfig file with key and certificates for TLS; empty: plain connections."""
     batching: BatchingConfig
     """Whether and how requests are batched."""
+    request_log: RequestLogConfig
+    """Whether and how requests are written down."""
 
 
 @dataclass(frozen=True)

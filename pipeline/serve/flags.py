@@ -14,6 +14,7 @@ from pipeline.serve.config_protos import MONITORING, read_text_proto
 from pipeline.serve.metrics import DEFAULT_PATH
 from pipeline.serve.models import Model, Retries
 from pipeline.serve.options import GrpcOptions, Options, RestOptions, SessionOptions
+from pipeline.serve.request_log import add_request_log_flags, request_log_options
 from pipeline.serve.tls import read_tls
 
 WITHOUT_EFFECT = (
@@ -80,6 +81,7 @@ def _parser() -> _Parser:
         ("models", _add_model_flags),
         ("APIs", _add_api_flags),
         ("running", _add_running_flags),
+        ("request log", add_request_log_flags),
     ):
         add_flags(parser.add_argument_group(title))
     for name in WITHOUT_EFFECT:
@@ -188,6 +190,7 @@ def parse_flags(arguments: Sequence[str]) -> Options | None:
             tensor_content=known.enable_serialization_as_tensor_content,
         ),
         tls=read_tls(known.ssl_config_file) if known.ssl_config_file else None,
+        request_log=request_log_options(known),
     )
 
 

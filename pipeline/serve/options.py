@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.serve.batching import Batching
 from pipeline.serve.models import Model, Retries
+from pipeline.serve.request_log import RequestLogOptions
 from pipeline.serve.tls import Tls
 
 
@@ -100,6 +101,7 @@ class Options:
         rest: How the REST API answers.
         grpc: How the gRPC API answers.
         tls: Key and certificates of both APIs; None: plain connections.
+        request_log: What is written down of requests; None: nothing.
     """
 
     models: tuple[Model, ...]
@@ -122,3 +124,4 @@ class Options:
     rest: RestOptions = field(default_factory=RestOptions)
     grpc: GrpcOptions = field(default_factory=GrpcOptions)
     tls: Tls | None = None
+    request_log: RequestLogOptions | None = None

@@ -100,6 +100,7 @@ async def run_signature(
         array = arrays.get(alias)
         feeds[name] = _default(signature, alias) if array is None else array
     _check_kinds(signature, feeds)
+    servable.asked(arrays)
     wanted = _chosen(signature, output_filter) if output_filter else signature.outputs
     results = await servable.run(feeds, tuple(wanted.values()))
     return dict(zip(wanted, results, strict=True))

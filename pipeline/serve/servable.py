@@ -26,6 +26,8 @@ PREDICT = "Predict"
 
 Observe = Callable[[str, str, float], None]
 """Takes a model's name, the method that was asked for, and how many seconds the graph ran."""
+Record = Callable[[str, int, Mapping[str, Array]], None]
+"""Takes a model's name, its version and the inputs of a Predict request."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Servable:
         self.version = version
         self.check_methods = check_methods
         self._observe = observe
+        self.record: Record | None = None
+        """Told what Predict is asked; set after the warm-up, which nobody has asked."""
         self._users = 0
         self._closing = False
         self._idle = threading.Condition()
@@ -112,6 +116,11 @@ class Servable:
         if self._observe:
             self._observe(self.name, method, time.perf_counter() - start)
         return results
+
+    def asked(self, inputs: Mapping[str, Array]) -> None:
+        """Tells the request log, where there is one, of a request that fits its signature."""
+        if self.record:
+            self.record(self.name, self.version, inputs)
 
     def _running(
         self, feeds: Mapping[str, Array], fetches: Sequence[str]

@@ -24,6 +24,7 @@ from pipeline.serve.model_config import read_models
 from pipeline.serve.models import check_base_paths
 from pipeline.serve.options import Options
 from pipeline.serve.ports import port_taken, reserve
+from pipeline.serve.request_log import RequestLog
 from pipeline.serve.rest import Rest
 from pipeline.serve.rpc import GrpcServer
 from pipeline.serve.servable import Servable
@@ -59,6 +60,7 @@ class Server:
         self._loading = loading_of(options.session)
         self._api = Api(self.manager, tensor_content=options.grpc.tensor_content)
         self._models = options.models
+        self._log = RequestLog(options.request_log) if options.request_log else None
         self._watchers: list[threading.Thread] = []
         self._grpc: GrpcServer | None = None
         self._rest: uvicorn.Server | None = None
@@ -80,6 +82,7 @@ class Server:
             except ServingError:
                 servable.close()
                 raise
+        servable.record = self._log.record if self._log else None
         return servable
 
     def start(self) -> None:
@@ -226,3 +229,5 @@ class Server:
             watcher.join()
         self._pool.shutdown()
         self.manager.close()
+        if self._log:
+            self._log.close()

@@ -73,6 +73,20 @@ class CheckpointConfig:
 
 
 @config
+class AugmentConfig:
+    """What is done to training rows alone; validation and test rows stay as they are."""
+
+    noise: float = Field(ge=0)
+    """Gaussian noise on scaled numbers, in standard deviations of the column; 0 is none."""
+    mixup: float = Field(ge=0)
+    """Alpha of the Beta distribution by which two rows are mixed; 0 mixes none."""
+    resample: Literal["none", "over", "under"]
+    """over: rows of rare classes are repeated; under: rows of common ones are left out."""
+    ratio: float = Field(gt=0, le=1)
+    """Rows of the rarest class for each row of the commonest, after resampling."""
+
+
+@config
 class TrainConfig:
     """How a model is trained, whatever model it is."""
 
@@ -110,6 +124,8 @@ class TrainConfig:
     models:/NAME/VERSION or a .keras file; null begins at random."""
     class_weights: Literal["none", "balanced"] | dict[str, float]
     """Weight of each class in the loss: none, balanced (each class weighs the same), or by name."""
+    augment: AugmentConfig
+    """Noise, mixtures and resampling of training rows."""
     label_smoothing: float = Field(ge=0, lt=1)
     """Share of each label given evenly to all classes (binary, multiclass)."""
     regression_loss: Literal["squared", "absolute", "huber"]

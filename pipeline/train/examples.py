@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.core.encoding import Encoded, encode
+from pipeline.core.encoding import Encoded, encode, encode_training, out_of_fold_columns
 from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.features import FeatureSet, Label
 from pipeline.core.records import LABEL, Split
@@ -26,7 +26,8 @@ class Examples:
         encoded: What the core sees.
         labels: float32 `[rows, 1]` of 0 and 1 (binary) or standardised values (regression), or
             int32 `[rows]` class indices (multiclass).
-        weights: float32 `[rows]` of the loss, or None where every row weighs the same.
+        weights: float32 `[rows]` of the loss, or None where every row weighs the same: the rows'
+            own (see `row_weights`), times those of the classes in a split that is trained on.
     """
 
     encoded: Encoded
@@ -62,6 +63,10 @@ def examples(frame: pd.DataFrame, features: FeatureSet, split: Split) -> Example
         DataError: There are no rows, a column is missing, or a label is impossible.
     """
     wanted = [LABEL, *(column.name for column in features.columns)]
+    if features.weight:
+        wanted.append(features.weight.column)
+    if split == "train":
+        wanted += out_of_fold_columns(features)
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise DataError(
@@ -75,9 +80,17 @@ def examples(frame: pd.DataFrame, features: FeatureSet, split: Split) -> Example
             expected="rows to train on and rows to validate on",
             remedy="change data.split so that every split gets rows",
         )
-    return Examples(
-        encode(frame, features), _targets(frame[LABEL].to_numpy(), features.label, split)
-    )
+    encoded = encode_training(frame, features) if split == "train" else encode(frame, features)
+    targets = _targets(frame[LABEL].to_numpy(), features.label, split)
+    return Examples(encoded, targets, row_weights(frame, features))
+
+
+def row_weights(frame: pd.DataFrame, features: FeatureSet) -> NDArray[np.float32] | None:
+    """The rows' own weights, of mean 1 over the training split; None where all count alike."""
+    if features.weight is None:
+        return None
+    weights = frame[features.weight.column].to_numpy(dtype=np.float64) / features.weight.mean
+    return weights.astype(np.float32)
 
 
 def _targets(values: NDArray[Any], label: Label, split: Split) -> NDArray[Any]:
@@ -152,6 +165,15 @@ def class_weights(
         by_class = len(rows) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     weights: NDArray[np.float32] = by_class.astype(np.float32)[rows]
     return weights
+
+
+def multiplied(
+    first: NDArray[np.float32] | None, second: NDArray[np.float32] | None
+) -> NDArray[np.float32] | None:
+    """The product of two weights of each row, where None stands for ones."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first * second
 
 
 def _named(weights: Mapping[str, float], classes: tuple[str, ...]) -> list[float]:

@@ -18,18 +18,25 @@ from pipeline.train.examples import Examples
 
 _PREFETCHED_BATCHES = 8
 
-Gather = Callable[[tf.Tensor], tuple[Any, ...]]
-"""From row numbers, int32 `[n]`, to a batch: `(inputs, labels)` or `(inputs, labels, weights)`."""
+Gather = Callable[[Any], tuple[Any, ...]]
+"""From row numbers, int32 `[n]`, or what `Draw` made of them, to a batch: `(inputs, labels)` or
+`(inputs, labels, weights)`."""
+Draw = Callable[[tf.Tensor, int, tf.Tensor], Any]
+"""From row numbers, seed and the batch's number to tensors with an entry for each row."""
 
 
 class Source(Protocol):
     """Rows that can be shuffled and gathered."""
 
+    @property
+    def draw(self) -> Draw | None:
+        """What is drawn for a batch beside its rows; None for nothing."""
+
     def __len__(self) -> int:
         """Number of rows."""
 
-    def permutation(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-        """All row numbers, int32, in the order of that epoch."""
+    def permutation(self, seed: int, epoch: tf.Tensor, count: int | None = None) -> tf.Tensor:
+        """All row numbers, int32, in the order of that epoch; with `count` those below it."""
 
     def gather(self) -> Gather:
         """What makes batches of row numbers."""
@@ -42,6 +49,8 @@ class InMemory:
         examples: The arrays.
     """
 
+    draw = None
+
     def __init__(self, examples: Examples) -> None:
         self.examples = examples
 
@@ -49,9 +58,9 @@ class InMemory:
         """Number of rows."""
         return len(self.examples)
 
-    def permutation(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    def permutation(self, seed: int, epoch: tf.Tensor, count: int | None = None) -> tf.Tensor:
         """A permutation of all rows, each as likely as any other."""
-        rows = tf.range(len(self))
+        rows = tf.range(len(self) if count is None else count)
         return tf.random.experimental.stateless_shuffle(rows, tf.stack([seed, epoch]))
 
     def gather(self) -> Gather:
@@ -82,8 +91,9 @@ class Share:
     team: int
 
     def of(self, rows: tf.Tensor) -> tf.Tensor:
-        """`[batch_rows]` to `[replicas, batch_rows / team]`."""
-        return tf.reshape(rows, [self.team, -1])[self.first : self.first + self.replicas]
+        """`[batch_rows, ...]` to `[replicas, batch_rows / team, ...]`."""
+        cut = tf.reshape(rows, [self.team, -1, *rows.shape[1:]])
+        return cut[self.first : self.first + self.replicas]
 
 
 WHOLE = Share(first=0, replicas=1, team=1)
@@ -125,6 +135,8 @@ def endless(
     options.deterministic = deterministic
     picked = tf.data.Dataset.range(first_epoch, tf.int64.max).map(order)
     picked = picked.rebatch(batch_rows, drop_remainder=True)
+    if (draw := source.draw) is not None:
+        picked = picked.enumerate(first_batch).map(lambda batch, rows: draw(rows, seed, batch))
     if share != WHOLE:
-        picked = picked.map(share.of).unbatch()
+        picked = picked.map(lambda drawn: tf.nest.map_structure(share.of, drawn)).unbatch()
     return picked.map(source.gather()).prefetch(_PREFETCHED_BATCHES).with_options(options)

@@ -116,11 +116,14 @@ def loss(label: Label, config: TrainConfig, *, smoothed: bool = True) -> keras.l
     Args:
         label: The task.
         config: Label smoothing and regression loss.
-        smoothed: Whether labels are smoothed; validation measures without.
+        smoothed: Whether labels are smoothed and, with mixup, shares of classes; validation
+            measures without.
     """
     smoothing = config.label_smoothing if smoothed else 0.0
     if label.task == "binary":
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
+    if label.task == "multiclass" and smoothed and config.augment.mixup:
+        return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     if label.task == "multiclass" and smoothing:
         return SmoothedCrossentropy(len(label.classes), smoothing)
     if label.task == "multiclass":

@@ -11,8 +11,15 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.core.console import say
 from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet, Label
+from pipeline.train.augment import augmented
 from pipeline.train.config import TrainStageConfig
-from pipeline.train.examples import Examples, class_weights, examples, require_classes
+from pipeline.train.examples import (
+    Examples,
+    class_weights,
+    examples,
+    multiplied,
+    require_classes,
+)
 from pipeline.train.input import InMemory, Source
 from pipeline.train.stored import Stored, store, too_large
 from pipeline.train.strategy import Team
@@ -36,7 +43,7 @@ def read_features(artifacts: Artifacts) -> FeatureSet:
 
 
 def encoded_splits(artifacts: Artifacts, features: FeatureSet) -> tuple[Examples, Examples]:
-    """The training and the validation split, encoded, without weights.
+    """The training and the validation split, encoded, with the rows' own weights alone.
 
     Raises:
         DataError: A split is damaged or empty, or there is one class only.
@@ -48,18 +55,19 @@ def encoded_splits(artifacts: Artifacts, features: FeatureSet) -> tuple[Examples
 
 
 def weighted(train: Examples, choice: str | Mapping[str, float], label: Label) -> Examples:
-    """The same rows with the weights of `train.class_weights` (see `examples.class_weights`).
+    """The same rows, weighed by `train.class_weights` as well (see `examples.class_weights`).
 
     Raises:
         ConfigError: The task has no classes, or the names are not its classes.
     """
-    return replace(train, weights=class_weights(choice, train.labels, label))
+    by_class = class_weights(choice, train.labels, label)
+    return replace(train, weights=multiplied(train.weights, by_class))
 
 
 def sources(
     config: TrainStageConfig, artifacts: Artifacts, features: FeatureSet, team: Team
 ) -> tuple[Source, Examples]:
-    """The training split and the validation split, in memory or on disk.
+    """The training split, augmented where asked for, and the validation split.
 
     Raises:
         DataError: A split is damaged or empty, or there is one class only.
@@ -74,9 +82,10 @@ def sources(
         require_classes(train, label)
     else:
         plain, validation = encoded_splits(artifacts, features)
-        source = InMemory(weighted(plain, choice, label))
+        train = weighted(plain, choice, label)
+        source = InMemory(train)
     require_monitor(config.train.early_stopping.monitor, label, validation)
-    return source, validation
+    return augmented(source, train, config.train, features), validation
 
 
 def _streamed(

@@ -60,6 +60,8 @@ class Stored:
         path: What `store` returned.
     """
 
+    draw = None
+
     def __init__(self, path: Path) -> None:
         self.records: NDArray[Any] = np.load(path, mmap_mode="r")
 
@@ -73,16 +75,17 @@ class Stored:
         encoded = Encoded(self.records["dense"], self.records["indices"])
         return Examples(encoded, self.records["label"], weights)
 
-    def permutation(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    def permutation(self, seed: int, epoch: tf.Tensor, count: int | None = None) -> tf.Tensor:
         """All row numbers: pools of blocks in random order, the rows of each pool mixed."""
-        order: tf.Tensor = tf.numpy_function(self._permutation, [seed, epoch], tf.int32)
-        order.set_shape([len(self)])
+        count = len(self) if count is None else count
+        order: tf.Tensor = tf.numpy_function(self._permutation, [seed, epoch, count], tf.int32)
+        order.set_shape([count])
         return order
 
-    def _permutation(self, seed: int, epoch: int) -> NDArray[np.int32]:
+    def _permutation(self, seed: int, epoch: int, count: int) -> NDArray[np.int32]:
         rng = np.random.default_rng([int(seed), int(epoch)])
-        rows = np.arange(len(self), dtype=np.int32)
-        starts = rng.permutation(np.arange(0, len(self), BLOCK_ROWS))
+        rows = np.arange(count, dtype=np.int32)
+        starts = rng.permutation(np.arange(0, count, BLOCK_ROWS))
         order = np.concatenate([rows[start : start + BLOCK_ROWS] for start in starts])
         pool = BLOCK_ROWS * POOL_BLOCKS
         for start in range(0, len(order), pool):
@@ -167,7 +170,7 @@ def _write(
     aside: Path, artifacts: Artifacts, features: FeatureSet, split: Split, choice: Any
 ) -> None:
     source = artifacts.split(split).parts()
-    rows, weighted = source.metadata.num_rows, choice != "none"
+    rows, weighted = source.metadata.num_rows, choice != "none" or features.weight is not None
     if not rows:
         examples(artifacts.split(split).read(), features, split)  # says what is wrong
     layout = _layout(features, weighted=weighted)
@@ -179,11 +182,13 @@ def _write(
                 block = np.zeros(len(encoded), layout)
                 block["dense"], block["indices"] = encoded.encoded.dense, encoded.encoded.indices
                 block["label"] = encoded.labels
+                if weighted:
+                    block["weight"] = 1 if encoded.weights is None else encoded.weights
                 block.tofile(file)
                 advance(len(encoded), "")
-    if weighted:
+    if choice != "none":
         records = np.load(aside, mmap_mode="r+")
-        records["weight"] = class_weights(choice, records["label"], features.label)
+        records["weight"] *= class_weights(choice, records["label"], features.label)
         records.flush()
 
 

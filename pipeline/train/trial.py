@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.core import runtime
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.tracking import TrackingConfig
+from pipeline.train.augment import augmented
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.config import TrainStageConfig
 from pipeline.train.examples import Examples
@@ -87,7 +88,7 @@ class Trials:
             fitted = fit(
                 config,
                 self.features,
-                InMemory(train),
+                augmented(InMemory(train), train, config.train, self.features),
                 self.validation,
                 tell=tell,
                 checkpoints=Checkpoints(Path(folder), "trial", config.train.checkpoint),

@@ -85,7 +85,7 @@ class Validation:
         """The metrics of `MEASURED`; val_auc only where both classes have rows."""
         outputs = self.outputs()
         labels = self.examples.labels
-        loss = float(self.loss(labels, outputs))
+        loss = self._loss(outputs)
         if not np.isfinite(outputs).all():  # weights have just exploded: only the loss can say so
             return {"val_loss": float("nan")}
         if self.label.task == "regression":
@@ -93,6 +93,14 @@ class Validation:
         if self.label.task == "multiclass":
             return {"val_loss": loss, "val_accuracy": float(np.mean(outputs.argmax(1) == labels))}
         return {"val_loss": loss, **_binary(outputs[:, 0], labels[:, 0])}
+
+    def _loss(self, outputs: NDArray[np.float32]) -> float:
+        """The mean loss of the rows, each by its own weight where rows have weights."""
+        weights = self.examples.weights
+        if weights is None:
+            return float(self.loss(self.examples.labels, outputs))
+        share = float(np.mean(weights, dtype=np.float64)) or 1.0
+        return float(self.loss(self.examples.labels, outputs, sample_weight=weights)) / share
 
 
 def _errors(errors: NDArray[Any], scale: float) -> dict[str, float]:

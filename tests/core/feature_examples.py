@@ -15,8 +15,13 @@ from pipeline.core.features import (
     CrossFeature,
     DatetimeFeature,
     FeatureSet,
+    GeoCellFeature,
+    GeoDistance,
+    GeoFeature,
+    HolidayFeature,
     Label,
     NumericFeature,
+    TargetFeature,
     index_columns,
 )
 from pipeline.core.table import as_served
@@ -96,6 +101,39 @@ everything = FeatureSet(
         ),
         BagFeature(
             name="list", column="a/b", separator=";", vocabulary=("red", "a b"), weighting="binary"
+        ),
+        HolidayFeature(name="closed", column="when", dates=("12-25", "1963-07-04", "02-29")),
+        GeoFeature(
+            name="place",
+            latitude="size",
+            longitude="price in €",
+            centers=(0.25, -0.5, 0.125),
+            scales=(0.5, 0.25, 0.001),
+            distances=(
+                GeoDistance(name="null", latitude=0, longitude=0, center=300.0, scale=200.0),
+                GeoDistance(name="pole", latitude=-90, longitude=12.5),
+            ),
+            indicator=True,
+        ),
+        GeoCellFeature(
+            name="cell",
+            latitude="size",
+            longitude="price in €",
+            degrees=0.5,
+            cells=tuple(range(129000, 133000, 3)),
+        ),
+        TargetFeature(
+            name="mean",
+            column="word",
+            outputs=("a", "b"),
+            vocabulary=("red", "grün", ""),
+            values=((0.1, -0.2), (1 / 3, 2.5), (-7.0, 1e-3)),
+            unknown=(0.7, -1 / 7),
+            smoothing=5.0,
+            folds=4,
+            prior=(0.4, 0.3),
+            centers=(0.0, 0.0),
+            scales=(1.0, 1.0),
         ),
         CrossFeature(name="small", of=("word", "a/b"), buckets=1000),
         CrossFeature(name="large", of=("word", "hashed", "parts.day_of_year"), buckets=97),
@@ -228,8 +266,70 @@ def bag(draw: st.DrawFn, name: str) -> BagFeature:
 
 
 @st.composite
+def holiday(draw: st.DrawFn, name: str) -> HolidayFeature:
+    days = st.dates().map(str)
+    listed = draw(st.lists(days | days.map(lambda day: day[5:]), min_size=1, unique=True))
+    column = draw(st.sampled_from(["when", "word"]))
+    return HolidayFeature(name=name, column=column, dates=tuple(listed))
+
+
+@st.composite
+def place(draw: st.DrawFn, name: str) -> GeoFeature:
+    degrees = st.floats(-90, 90, allow_subnormal=False)
+    points = draw(st.lists(st.tuples(degrees, degrees), max_size=3))
+    return GeoFeature(
+        name=name,
+        latitude="size",
+        longitude=draw(st.sampled_from(["price in €", "maybe"])),
+        centers=draw(st.tuples(*[st.floats(-1, 1)] * 3)),
+        scales=draw(st.tuples(*[st.floats(1e-3, 1)] * 3)),
+        distances=tuple(
+            GeoDistance(name=str(i), latitude=p, longitude=q, scale=100.0)
+            for i, (p, q) in enumerate(points)
+        ),
+        indicator=draw(st.booleans()),
+    )
+
+
+@st.composite
+def cell(draw: st.DrawFn, name: str) -> GeoCellFeature:
+    degrees = draw(st.sampled_from([0.1, 1.0, 7.5, 90.0]))
+    cells = draw(st.sets(st.integers(0, 4), min_size=1))
+    middle = GeoCellFeature(name="", latitude="", longitude="", degrees=degrees, cells=(0,))
+    origin = int(90 // degrees) * middle.columns + int(180 // degrees)
+    return GeoCellFeature(
+        name=name,
+        latitude="maybe",
+        longitude=draw(st.sampled_from(["price in €", "size"])),
+        degrees=degrees,
+        cells=tuple(sorted(origin + one for one in cells)),
+    )
+
+
+@st.composite
+def target(draw: st.DrawFn, name: str) -> TargetFeature:
+    vocabulary = draw(st.lists(words(), unique=True, min_size=1, max_size=6))
+    width = draw(st.integers(1, 3))
+    numbers = st.floats(-1e3, 1e3, allow_subnormal=False)
+    means = st.lists(numbers, min_size=width, max_size=width).map(tuple)
+    return TargetFeature(
+        name=name,
+        column=draw(st.sampled_from(["word", "a/b", "when"])),
+        outputs=tuple("abc"[:width]) if width > 1 else (),
+        vocabulary=tuple(vocabulary),
+        values=tuple(draw(means) for _ in vocabulary),
+        unknown=draw(means),
+        smoothing=1.0,
+        folds=2,
+        prior=(0.0,) * width,
+        centers=(0.0,) * width,
+        scales=(1.0,) * width,
+    )
+
+
+@st.composite
 def feature_sets(draw: st.DrawFn) -> FeatureSet:
-    kinds = (numeric, categorical, datetime_feature, boolean, bag)
+    kinds = (numeric, categorical, datetime_feature, boolean, bag, holiday, place, cell, target)
     features: list[object] = [
         draw(draw(st.sampled_from(kinds))(f"f{i}")) for i in range(draw(st.integers(0, 6)))
     ]

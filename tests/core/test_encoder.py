@@ -20,6 +20,7 @@ from pipeline.core.features import (
     CategoricalFeature,
     Column,
     FeatureSet,
+    GeoFeature,
     Label,
     NumericFeature,
 )
@@ -39,11 +40,12 @@ PARTS = tuple(DATE_PART_PERIODS)
 
 
 def assert_same(frame: pd.DataFrame, features: FeatureSet, answer: dict[str, tf.Tensor]) -> None:
-    """Indices equal; dense within 1e-6, to the last bit without logarithm and tf_idf."""
+    """Indices equal; dense within 1e-6, to the last bit without logarithm, tf_idf and sines."""
     expected = encode(frame, features)
     np.testing.assert_array_equal(answer["indices"].numpy(), expected.indices)
     logs = any(getattr(f, "log", False) for f in features.features)
     logs |= any(getattr(f, "weighting", "") == "tf_idf" for f in features.features)
+    logs |= any(isinstance(f, GeoFeature) for f in features.features)
     # Below 1e-37 a float32 is subnormal, and TensorFlow says 0.
     tolerance = {"rtol": 1e-6, "atol": 1e-9} if logs else {"rtol": 0, "atol": 1e-37}
     np.testing.assert_allclose(answer["dense"].numpy(), expected.dense, **tolerance)

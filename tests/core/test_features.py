@@ -33,6 +33,15 @@ def test_dense_names_follow_the_features() -> None:
         "text#1",
         "list=red",
         "list=a b",
+        "closed",
+        "place.x",
+        "place.y",
+        "place.z",
+        "place.km.null",
+        "place.km.pole",
+        "place.missing",
+        "mean=a",
+        "mean=b",
     )
 
 
@@ -49,6 +58,7 @@ def test_index_columns_know_how_many_values_they_take() -> None:
         "parts.day_of_year": 367,
         "parts.hour": 25,
         "parts.minute": 61,
+        "cell": len(range(129000, 133000, 3)) + 2,
         "small": 5 * 10,
         "large": 97,
         "nested": 31,

@@ -230,7 +230,7 @@ def test_rows_of_the_wrong_length_are_not_shown_where_data_is_personal(
         (b"x,w\n1,a\nz,b\n2.5,c\n", "x", ["1", "z", "2.5"]),
         (b'x,w\n1,"a\nb"\n2,c\n', "w", ["a\nb", "c"]),
         (b"x,w\n1,a\x00b\n2,c\n", "w", ["a\x00b", "c"]),
-        (b"x,w\n1," + b"y" * 3_000_000 + b"\n2,c\n", "w", ["y" * 3_000_000, "c"]),
+        (b"x,w\n1," + b"y" * 10_000_000 + b"\n2,c\n", "w", ["y" * 10_000_000, "c"]),
         (b"x,w\n123456789012345678901,a\n2,b\n", "x", [123456789012345678901.0, 2.0]),
         (b"x,w\n0000-01-01,a\n2024-01-01,b\n", "x", ["0000-01-01", "2024-01-01"]),
         (
@@ -251,3 +251,75 @@ def test_times_of_different_zones_become_one(ingest: Ingest) -> None:
     content = "x,w\n2024-01-01T00:00:00+02:00,a\n2024-01-01T00:00:00-05:00,b\n"
     moments = ingest.run(ingest.write("a.csv", content))["x"].astype(str).tolist()
     assert moments == ["2023-12-31 22:00:00+00:00", "2024-01-01 05:00:00+00:00"]
+
+
+BROKEN = b"x,word\n1,a\n2,\xff\xfe\n3,b\n4,\xe9\n5,c\n"
+
+
+@pytest.mark.parametrize("dtypes", [{}, {"word": "string"}])
+def test_broken_text_is_named_by_row(
+    ingest: Ingest, failing: Failing, dtypes: dict[str, str]
+) -> None:
+    message = failing({"kind": "file", "path": ingest.write("a.csv", BROKEN), "dtypes": dtypes})
+    assert "a.csv holds text that is not utf-8" in message
+    assert r"2 values of column 'word', row 2: b'\xff\xfe', row 4: b'\xe9'" in message
+    assert "bad_text=drop" in message
+
+
+def test_broken_text_is_not_shown_where_data_is_personal(ingest: Ingest, failing: Failing) -> None:
+    path = ingest.write("a.csv", BROKEN)
+    message = failing({"kind": "file", "path": path, "pii": {"x": {"how": "drop"}}})
+    assert "2 values of column 'word', row 2, row 4" in message
+    assert "xff" not in message
+
+
+@pytest.mark.parametrize(
+    ("policy", "x", "words"),
+    [
+        ("drop", [1, 3, 5], ["a", "b", "c"]),
+        ("null", [1, 2, 3, 4, 5], ["a", None, "b", None, "c"]),
+    ],
+)
+def test_broken_text_is_left_out_or_missing_and_counted(
+    ingest: Ingest, capsys: pytest.CaptureFixture[str], policy: str, x: list[int], words: list[str]
+) -> None:
+    path = ingest.write("a.csv", BROKEN)
+    table = ingest.run({"kind": "file", "path": path, "bad_text": policy})
+    assert table["x"].tolist() == x
+    assert table["word"].astype(object).where(table["word"].notna(), None).tolist() == words
+    assert ingest.record.source.broken_rows == 2
+    assert "2 rows of a.csv hold text of another encoding (bad_text)" in capsys.readouterr().out
+
+
+def test_broken_text_of_jsonl_is_named_by_line(ingest: Ingest, failing: Failing) -> None:
+    content = b'{"x": "a"}\n{"x": "\xe9"}\n'
+    assert "(line 2: byte 0xe9)" in failing(ingest.write("a.jsonl", content))
+
+
+def test_digits_that_are_lost_are_told(ingest: Ingest, capsys: pytest.CaptureFixture[str]) -> None:
+    content = "order,x,share\n123456789012345678901,1,1e30\n123456789012345678902,2,0.5\n"
+    path = ingest.write("a.csv", content)
+    ingest.run(path)
+    said = capsys.readouterr().out
+    assert "'order' holds whole numbers beyond 64 bits" in said
+    assert "'share'" not in said
+    table = ingest.run({"kind": "file", "path": path, "dtypes": {"order": "string"}})
+    assert table["order"].tolist() == ["123456789012345678901", "123456789012345678902"]
+    assert "64 bits" not in capsys.readouterr().out
+
+
+def test_a_json_number_beyond_64_bits_is_as_near_as_can_be(ingest: Ingest) -> None:
+    path = ingest.write("a.jsonl", '{"x": 123456789012345678901}\n{"x": 2}\n')
+    assert ingest.run(path)["x"].tolist() == [123456789012345678901.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"x": 1, "x": 2}\n'),
+        ("a.tsv", "x\tx\n1\t2\n"),
+    ],
+)
+def test_names_that_stand_twice(ingest: Ingest, failing: Failing, name: str, content: str) -> None:
+    message = failing(ingest.write(name, content))
+    assert name in message

@@ -152,3 +152,23 @@ def test_the_newest_are_the_newest(days: set[datetime.date], newest: int):
         assert how.span is not None
         chosen = [one.date for one in span_files(how, how.span, Path(name))]
     assert chosen == sorted(days)[-newest:]
+
+
+@pytest.mark.parametrize("content", ["x,word\n", ""], ids=["header", "nothing"])
+def test_a_day_without_rows_stops_or_is_passed_over(
+    dated: Ingest, failing: Failing, capsys: pytest.CaptureFixture[str], content: str
+):
+    dated.write("orders-2024-01-31.csv", content)
+    assert "orders-2024-01-31.csv" in failing(source())
+    for _ in range(2):  # the second time from the kept tables
+        assert dated.run(source(empty_files="drop"))["x"].tolist() == [0, 0, 2, 2]
+        facts = dated.record.source
+        assert facts.empty_files == ("orders-2024-01-31.csv",)
+        assert len(facts.files) == 3
+        assert "1 files without rows: orders-2024-01-31.csv" in capsys.readouterr().out
+
+
+def test_days_that_are_all_without_rows(dated: Ingest, failing: Failing):
+    for day in DAYS:
+        dated.write(f"orders-{day}.csv", "x,word\n")
+    assert "has a header but no rows" in failing(source(empty_files="drop"))

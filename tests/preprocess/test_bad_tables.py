@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.core.artifacts import Table
 from pipeline.core.errors import ConfigError, PipelineError
 from tests.preprocess.conftest import COLUMNS, Preprocess, numbers
 
@@ -228,3 +229,117 @@ def test_no_feature_left(failing: Failing) -> None:
     columns = {"same": {"kind": "categorical"}, "customer": {"kind": "id"}}
     message = failing(table, columns)
     assert "no column is left to learn from" in message
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+def test_a_value_of_ten_megabytes_is_not_shown_whole(
+    preprocess: Preprocess, failing: Failing, engine: str
+) -> None:
+    huge = "y" * 10_000_000
+    table = numbers(200).astype({"x": "str"})
+    table.loc[5, "x"] = huge
+    message = failing(table, engine=engine)
+    assert "row 6: 'yyy" in message
+    assert "(10,000,002 characters)" in message
+    assert len(message) < 2_000
+    words = numbers(200)
+    words.loc[5, "word"] = huge
+    splits = preprocess.run(words, engine=engine)
+    assert sum((frame["word"] == huge).sum() for frame in splits.values()) == 1
+    for name in ("profile.html", "profile.json"):
+        assert (preprocess.artifacts.profile.path / name).stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+@pytest.mark.parametrize("day", ["0000-01-01", "0001-01-01", "9999-12-31"])
+def test_days_that_are_far_away(preprocess: Preprocess, engine: str, day: str) -> None:
+    table = numbers(300)
+    table["day"] = pd.date_range("2024-01-01", periods=300).astype(str)
+    table["end"] = "9999-12-31"
+    table.loc[3, "day"] = day
+    columns = {
+        **COLUMNS,
+        "day": {"kind": "datetime", "at_most": "end"},
+        "end": {"kind": "datetime"},
+    }
+    split = {"kind": "time", "column": "day", "validation_from": "2024-06-01"}
+    splits = preprocess.run(
+        table, columns, split={**split, "test_from": "2024-08-01"}, engine=engine
+    )
+    where = "test" if day.startswith("9") else "train"
+    assert day in splits[where]["day"].tolist()
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+def test_moments_of_different_zones_are_split_by_time(preprocess: Preprocess, engine: str) -> None:
+    table = numbers(300)
+    hours = pd.date_range("2024-01-01", periods=300, freq="h").strftime("%Y-%m-%dT%H:%M:%S")
+    zones = ["", "Z", "+02:00"] * 100
+    table["at"] = [hour + zone for hour, zone in zip(hours, zones, strict=True)]
+    split = {"kind": "time", "column": "at", "validation_from": "2024-01-06"}
+    splits = preprocess.run(
+        table,
+        {**COLUMNS, "at": {"kind": "datetime"}},
+        split={**split, "test_from": "2024-01-10T00:00:00Z"},
+        engine=engine,
+    )
+    moments = {
+        name: pd.to_datetime(frame["at"], format="ISO8601", utc=True)
+        for name, frame in splits.items()
+    }
+    assert moments["train"].max() < pd.Timestamp("2024-01-06", tz="UTC")
+    assert moments["test"].min() >= pd.Timestamp("2024-01-10", tz="UTC")
+    # Two o'clock in a zone two hours ahead is midnight.
+    assert "2024-01-06T00:00:00+02:00" not in splits["validation"]["at"].tolist()
+
+
+def test_batches_of_which_nothing_is_left(preprocess: Preprocess) -> None:
+    table = numbers(200)
+    table.loc[40:80, "label"] = None
+    stream = {"above_rows": 0, "batch_rows": 10}
+    splits = preprocess.run(table, engine="stream", stream=stream)
+    assert sum(map(len, splits.values())) == 159
+    assert preprocess.cleaned["missing_label"] == 41
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+def test_odd_characters_stay_in_words(preprocess: Preprocess, engine: str) -> None:
+    table = numbers(300)
+    odd = {"red": "re\0d", "green": "two\nlines", "blue": '"quoted", 東\u2028'}
+    table["word"] = table["word"].map(odd)
+    splits = preprocess.run(table, engine=engine)
+    assert set(splits["train"]["word"]) == set(odd.values())
+    assert set(preprocess.features.features[-1].vocabulary) == set(odd.values())
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+def test_a_full_disk_leaves_nothing_half_written(
+    preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    import resource
+    import signal
+
+    table = numbers(20_000)
+    raw = preprocess.artifacts.raw_table
+    raw.write(table)
+    write = Table.write
+
+    def write_others(self: Table, frame: pd.DataFrame) -> None:
+        if self.path != raw.path:
+            write(self, frame)
+
+    monkeypatch.setattr(Table, "write", write_others)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Writing beyond the limit fails as on a full disk, once the signal is ignored.
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            preprocess.run(table, engine=engine)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    data = preprocess.root / "data"
+    assert [path.name for path in data.iterdir()] == ["raw"]
+    assert not (preprocess.root / ".pipeline/stream").exists()
+    preprocess.run(table, engine=engine)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import run_command
+from pipeline.runner.data_rows import data_params
 from tests.conftest import make_project
 from tests.runner.shop import make_shop, orders, prepare
 
@@ -97,7 +98,7 @@ def test_request_bodies_are_taken_apart(here: Path, capsys: pytest.CaptureFixtur
 
 def test_a_line_that_is_no_request_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
     asked = orders(400, seed=1)
-    (here / "bodies.jsonl").write_text("\n".join([*bodies(asked), '{"instances": [1']))
+    (here / "bodies.jsonl").write_text("\n".join([*bodies(asked), '{"instances": [1', ""]))
     assert run_command(["data", "drift", str(here / "bodies.jsonl")]) == 1
     assert "line 4 of" in capsys.readouterr().err
 
@@ -138,3 +139,36 @@ def test_the_profile_shows_the_same_figures(shop: Path, capsys: pytest.CaptureFi
             assert one["jensen_shannon"] == pytest.approx(figure)
     page = (shop / "data/profile/profile.html").read_text()
     assert "Drift: <bdi>validation</bdi> against <bdi>train</bdi>" in page
+
+
+def test_a_request_log_is_compared_without_other_models_and_broken_ends(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    asked = orders(400, seed=1).drop(columns=["number", "late"]).astype(object)
+    inputs = asked.where(asked.notna(), None).to_dict(orient="list")
+    name = data_params(Path.cwd(), None)["register"]["name"]
+    records = [
+        {"time": 1.0, "model": name, "version": 1, "request": {"inputs": inputs}},
+        {"time": 2.0, "model": "another", "version": 1, "request": {"inputs": {"y": [1, 2]}}},
+    ]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (here / "log.jsonl").write_text(text + '{"time": 3.0, "mod')
+    code, (report,) = drift(capsys, str(here / "log.jsonl"))
+    assert (code, report["rows"][1]) == (0, 400)
+
+
+def test_columns_that_no_log_holds_are_left_out(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    asked = orders(400, seed=1).drop(columns=["number", "late", "weight"])
+    asked.to_json(here / "asked.json", orient="records")
+    instances = json.loads((here / "asked.json").read_text())
+    (here / "log.jsonl").write_text(json.dumps({"instances": instances}) + "\n")
+    assert run_command(["data", "drift", str(here / "log.jsonl")]) == 1
+    assert "the rows have no column 'weight'" in capsys.readouterr().err
+    monkeypatch.setattr(
+        "pipeline.runner.data_drift.personal_columns", lambda _: frozenset({"weight"})
+    )
+    code, (report,) = drift(capsys, str(here / "log.jsonl"))
+    assert code == 0
+    assert "weight" not in {one["column"] for one in report["columns"]}

@@ -63,6 +63,17 @@ CASES: dict[str, tuple[str, str, dict[str, Any], float]] = {
         1e-5,
     ),
     "compiled by XLA": ("binary", "wide_deep", {"train__jit_compile": True}, 1e-5),
+    "mixed, noised and resampled from disk": (
+        "multiclass",
+        "mlp",
+        {
+            "train__input": "stream",
+            "train__augment__mixup": 0.3,
+            "train__augment__noise": 0.1,
+            "train__augment__resample": "over",
+        },
+        1e-4,
+    ),
     "mixed precision": ("binary", "mlp", {"train__precision": "mixed_float16"}, 5e-3),
 }
 

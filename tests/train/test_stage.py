@@ -285,15 +285,27 @@ def test_an_interrupt_leaves_nothing_half_written(
     assert artifacts.training.read().epochs == 1
 
 
-@pytest.mark.parametrize("dies_at", [20, 25])  # at the end of an epoch, and in the middle of one
+AUGMENTED = {
+    "train__augment__noise": 0.2,
+    "train__augment__mixup": 0.2,
+    "train__augment__resample": "under",
+}
+
+
+@pytest.mark.parametrize(
+    # At the end of an epoch, in the middle of one, and there with rows that are made up.
+    ("dies_at", "changes"),
+    [(20, {}), (25, {}), (25, AUGMENTED)],
+)
 def test_an_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int, changes: dict[str, Any]
 ) -> None:
     options: dict[str, Any] = {
         "train__epochs": 4,
         "train__steps_per_execution": 5,
         "train__checkpoint__every_steps": 5,
         "model__dropout": 0.3,
+        **changes,
     }
     undisturbed = processed(tmp_path / "undisturbed", "binary")
     train(undisturbed, "mlp", **options)
