@@ -39,6 +39,7 @@ from pipeline.preprocess.fit_columns import (
     refuse_huge,
 )
 from pipeline.preprocess.on_disk import Rows
+from pipeline.preprocess.summary_numbers import Moments
 
 
 def fit_features(
@@ -105,8 +106,9 @@ def _column(values: pd.Series[Any], how: ColumnConfig) -> Column:
 def _fit_label(values: NDArray[Any], label: Label) -> Label:
     if label.task != "regression":
         return label
-    refuse_huge(label.column, values)
-    center, scale = center_and_scale(label.column, values.astype(np.float64), "standard")
+    moments = Moments.of(values.astype(np.float64))
+    refuse_huge(label.column, moments)
+    center, scale = center_and_scale(label.column, moments, "standard")
     return Label(column=label.column, task=label.task, mean=center, scale=scale)
 
 
