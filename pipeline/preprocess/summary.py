@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.preprocess.config import (
     BooleanConfig,
@@ -13,21 +15,39 @@ from pipeline.preprocess.config import (
     DatetimeConfig,
     NumericConfig,
 )
-from pipeline.preprocess.summary_numbers import Numbers
+from pipeline.preprocess.summary_numbers import Moments, Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
 Summary = Numbers | Words | Truths | Dates
 """Each has the column's `name` and served `dtype`, and `commonest`."""
 
 
-class Mergeable(Protocol):
-    """What all summaries can do."""
+class LabelSummary:
+    """The label of the training rows.
 
-    def add(self, values: Any) -> None:
-        """Adds values."""
+    Args:
+        classes: How many classes there are; 0 for a regression.
 
-    def merge(self, other: Self) -> None:
-        """Adds what the other has seen."""
+    Attributes:
+        counts: Rows of each class.
+        moments: Of the values of a regression.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.counts = np.zeros(classes, np.int64)
+        self.moments = Moments()
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Adds class indices, or values."""
+        if len(self.counts):
+            self.counts += np.bincount(values.astype(np.int64), minlength=len(self.counts))
+        else:
+            self.moments.add(values.astype(np.float64))
+
+    def merge(self, other: LabelSummary) -> None:
+        """Adds what `other` has seen."""
+        self.counts = self.counts + other.counts
+        self.moments.merge(other.moments)
 
 
 def new_summary(name: str, how: ColumnConfig, *, always: bool = False) -> Summary | None:

@@ -107,10 +107,9 @@ class Cells:
     numbers: Floats = field(default_factory=lambda: np.empty(0))
     counts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def add(self, ordered: Floats) -> None:
-        """Adds finite numbers that do not decrease."""
-        ends = np.flatnonzero(np.append(np.diff(self._keys(ordered)) != 0, True)[: len(ordered)])
-        self._absorb(ordered[ends], np.diff(ends, prepend=-1))
+    def add(self, numbers: Floats, counts: Ints) -> None:
+        """Adds finite numbers, increasing, and how often each occurs."""
+        self._absorb(numbers, counts)
 
     def merge(self, other: Cells) -> None:
         """Adds what `other` has seen; both keep as many cells at most."""
@@ -171,6 +170,13 @@ class Cells:
 
     def _keys(self, numbers: Floats) -> Hashes:
         return _ordered_bits(numbers) >> np.uint64(self.shift)
+
+
+def occurring(numbers: Floats) -> tuple[Floats, Ints]:
+    """The different numbers in order, and how often each occurs; -0.0 is 0.0."""
+    ordered = np.sort(numbers) + 0.0
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)])
+    return ordered[ends], np.diff(ends, prepend=-1)
 
 
 def _ordered_bits(numbers: Floats) -> Hashes:
@@ -240,11 +246,11 @@ class Numbers:
         present = numbers[possible(numbers, *(self.how.range or (None, None)))]
         if self.how.dense:
             self.moments.add(self.scaled(present))
-        ordered = np.sort(present) + 0.0
-        self.cells.add(ordered)
-        self.whole = self.whole and _are_whole(ordered)
+        different, counts = occurring(present)
+        self.cells.add(different, counts)
+        self.whole = self.whole and _are_whole(different)
         if self.whole:
-            self._distinct.add(hash_numbers(ordered))
+            self._distinct.add(hash_numbers(different))
 
     def merge(self, other: Numbers) -> None:
         """Adds what `other` has seen of the same column."""

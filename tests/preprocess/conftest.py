@@ -23,7 +23,11 @@ from pipeline.preprocess.config import DriftConfig
 
 RULES: Mapping[str, Any] = {
     "engine": "pandas",
+    "processes": 1,
     "stream": {"above_rows": 5_000_000, "batch_rows": 250_000},
+    "dask": {"address": "", "above_rows": 200_000_000},
+    "sample_rows": 500_000,
+    "profile": True,
     "wrong_type": "error",
     "out_of_range": "missing",
     "duplicates": "drop",

@@ -20,7 +20,7 @@ from pipeline.core.schema import build, dump
 from pipeline.preprocess.config import ColumnConfig, CrossConfig
 from pipeline.preprocess.fit import fit_features
 from pipeline.preprocess.fit_columns import embedding_dimension, quantile_boundaries
-from pipeline.preprocess.summary_numbers import Cells
+from pipeline.preprocess.summary_numbers import Cells, occurring
 
 NAN = float("nan")
 
@@ -165,7 +165,7 @@ def test_buckets_cut_the_clipped_number() -> None:
 
 def boundaries(numbers: np.ndarray, buckets: int) -> tuple[float, ...]:
     cells = Cells()
-    cells.add(np.sort(numbers))
+    cells.add(*occurring(numbers))
     return quantile_boundaries(cells, buckets)
 
 

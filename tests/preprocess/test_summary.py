@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from pipeline.preprocess.config import NumericConfig
 from pipeline.preprocess.row_hash import hash_rows, hash_words
-from pipeline.preprocess.summary_numbers import Cells, Distinct, Moments, Numbers
+from pipeline.preprocess.summary_numbers import (
+    MOST_CELLS,
+    Cells,
+    Distinct,
+    Moments,
+    Numbers,
+    occurring,
+)
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
 _LAW = settings(deadline=None, max_examples=50)
@@ -45,6 +52,12 @@ def added(summary: Any, values: Any) -> Any:
     return summary
 
 
+def cells_of(numbers: np.ndarray, most: int = MOST_CELLS) -> Cells:
+    cells = Cells(most)
+    cells.add(*occurring(numbers))
+    return cells
+
+
 @_LAW
 @given(_NUMBERS, st.randoms())
 def test_moments_of_parts(values: list[float], random: Any):
@@ -61,9 +74,9 @@ def test_moments_of_parts(values: list[float], random: Any):
 @_LAW
 @given(_NUMBERS, st.randoms(), st.sampled_from([4, 16, 1000]))
 def test_cells_depend_on_the_numbers_alone(values: list[float], random: Any, most: int):
-    parts = [np.sort(part.dropna().to_numpy()) + 0.0 for part in cut(values, random, "float64")]
-    whole = added(Cells(most), np.sort(np.concatenate(parts)))
-    found = merged([added(Cells(most), part) for part in parts], random)
+    parts = [part.dropna().to_numpy() for part in cut(values, random, "float64")]
+    whole = cells_of(np.concatenate(parts), most)
+    found = merged([cells_of(part, most) for part in parts], random)
     np.testing.assert_array_equal(found.numbers, whole.numbers)
     np.testing.assert_array_equal(found.counts, whole.counts)
     assert found.shift == whole.shift
@@ -83,9 +96,7 @@ def test_quantiles_of_many_numbers_are_off_by_no_more_than_is_said(shape: str):
         "uniform": lambda: 1.7e9 + random.random(300_000) * 3e7,
         "integers": lambda: random.integers(0, 50_000, 300_000).astype(float),
     }[shape]()
-    cells = merged(
-        [added(Cells(), np.sort(part)) for part in np.array_split(numbers, 7)], Random(0)
-    )
+    cells = merged([cells_of(part) for part in np.array_split(numbers, 7)], Random(0))
     assert cells.exact is (shape == "integers")
     assert cells.rank_error <= (0 if cells.exact else 2e-3)
     shares = np.linspace(0.01, 0.99, 99)
