@@ -188,12 +188,15 @@ class DriftConfig:
 
 @config
 class StreamConfig:
-    """The stream engine: batches of rows and columns from disk instead of the whole table."""
+    """The stream engine: parts of the table instead of the whole."""
 
     above_rows: int = Field(ge=0)
     """`engine: auto` takes it for tables of more rows than this."""
+    part_rows: int = Field(ge=1)
+    """Rows of the raw table that a worker takes at a time, rounded up to whole row groups; what is
+    added up may depend on it in the last digit, on the number of workers never."""
     batch_rows: int = Field(ge=1)
-    """Rows of a batch."""
+    """Rows of a part that are in memory at a time."""
 
 
 @config

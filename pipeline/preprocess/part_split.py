@@ -110,8 +110,11 @@ def label_cells(job: Job, label: Label, part: Part) -> Cells:
     return cells
 
 
-def rank_part(job: Job, label: Label, ranked: Ranked, part: Part) -> Ranked:
-    """`ranked`, which is empty, with the rows of a part."""
+def rank_part(job: Job, label: Label, cuts: NDArray[np.float64] | None, part: Part) -> Ranked:
+    """Where the rows of a part stand in a random split."""
+    if not isinstance(job.config.split, RandomSplit):
+        raise TypeError("only the rows of a random split are ranked")
+    ranked = Ranked(job.config.split, cuts)
     for frame in kept_rows(job, part, [LABEL, HASH]):
         labels = label_values(frame[LABEL], label, job.config.label)
         ranked.add(labels, frame[HASH].to_numpy())

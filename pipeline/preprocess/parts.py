@@ -16,8 +16,6 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig
 from pipeline.preprocess.raw import required_columns
 
-PART_ROWS = 1_000_000
-"""About so many rows make a part. Fixed: what is added up must not depend on how many work."""
 _BUCKET_ROWS = 1_000_000
 
 
@@ -109,17 +107,17 @@ def planned(
         names=tuple(names),
         gaps=frozenset(gaps),
         rows=sum(sizes),
-        parts=tuple(_parts(sizes)),
+        parts=tuple(_parts(sizes, config.preprocess.stream.part_rows)),
     )
 
 
-def _parts(sizes: Sequence[int]) -> Iterator[Part]:
+def _parts(sizes: Sequence[int], rows: int) -> Iterator[Part]:
     index = start = end = 0
     groups: list[int] = []
     for group, size in enumerate(sizes):
         groups.append(group)
         end += size
-        if end - start >= PART_ROWS or group == len(sizes) - 1:
+        if end - start >= rows or group == len(sizes) - 1:
             yield Part(index, tuple(groups), start)
             index, start, groups = index + 1, end, []
 

@@ -148,7 +148,7 @@ def _ranked(job: Job, label: Label, workers: Workers) -> Ranked | None:
     cuts = None
     if how.stratify and label.task == "regression":
         cuts = tenths(merged(workers.map(partial(label_cells, job, label), job.parts)))
-    return merged(workers.map(partial(rank_part, job, label, Ranked(how, cuts)), job.parts))
+    return merged(workers.map(partial(rank_part, job, label, cuts), job.parts))
 
 
 class _Mergeable(Protocol):

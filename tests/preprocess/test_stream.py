@@ -114,28 +114,32 @@ def assert_near(one: Any, other: Any, where: str) -> None:
 MEANS = {"center", "scale", "mean", "impute"}
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    table=tables(),
-    split=st.sampled_from(SPLITTING),
-    batch=st.sampled_from([1, 7, 50, 1000]),
-    duplicates=st.sampled_from(["drop", "keep"]),
-    out_of_range=st.sampled_from(["missing", "drop"]),
+CHOICES = st.fixed_dictionaries(
+    {
+        "split": st.sampled_from(SPLITTING),
+        "group_rows": st.sampled_from([7, 25, 1000]),
+        "part_rows": st.sampled_from([1, 30, 1000]),
+        "batch_rows": st.sampled_from([1, 7, 50, 1000]),
+        "duplicates": st.sampled_from(["drop", "keep"]),
+        "out_of_range": st.sampled_from(["missing", "drop"]),
+    }
 )
-def test_both_engines_write_the_same(
-    table: pd.DataFrame, split: Any, batch: int, duplicates: str, out_of_range: str
-):
-    assume(batch > 1 or len(table) < 60)
-    rules = {"duplicates": duplicates, "out_of_range": out_of_range, "leakage": "warn"}
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@given(table=tables(), choice=CHOICES)
+def test_both_engines_write_the_same(table: pd.DataFrame, choice: dict[str, Any]):
+    assume(choice["batch_rows"] > 1 or len(table) < 60)
+    stream = {name: choice.pop(name) for name in ("part_rows", "batch_rows")}
     with tempfile.TemporaryDirectory() as name:
         results = [
             outcome(
                 Path(name) / engine,
                 table,
-                split=split,
                 engine=engine,
-                stream={"above_rows": 0, "batch_rows": batch},
-                **rules,
+                stream=stream,
+                leakage="warn",
+                **choice,
             )
             for engine in ("pandas", "stream")
         ]
@@ -178,7 +182,7 @@ def test_both_engines_refuse_with_the_same_words(preprocess: Preprocess, batch: 
                 broken(),
                 BROKEN_COLUMNS,
                 engine=engine,
-                stream={"above_rows": 0, "batch_rows": batch},
+                stream={"batch_rows": batch},
             )
         said.append(str(error.value).splitlines())
     assert "'key' stands in one row only: not so in 10 rows (row 1: 'k0'" in said[0][1]
@@ -191,9 +195,7 @@ def test_the_engine_follows_the_size(preprocess: Preprocess, capsys: pytest.Capt
     table = broken(300).drop(columns=["void", "gap"]).assign(size=np.arange(300.0) % 7)
     columns = {"size": {"kind": "numeric"}, "key": {"kind": "id"}}
     for above, says in ((300, False), (299, True)):
-        preprocess.run(
-            table, columns, engine="auto", stream={"above_rows": above, "batch_rows": 100}
-        )
+        preprocess.run(table, columns, engine="auto", stream={"above_rows": above})
         assert (
             "300 rows are prepared in parts, by engine stream: more than" in capsys.readouterr().out
         ) is says
