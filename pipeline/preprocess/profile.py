@@ -45,7 +45,7 @@ def write_profile(
 
     Args:
         folder: An existing folder.
-        splits: The processed tables in served dtypes, label in `records.LABEL`.
+        splits: Rows of the processed tables in served dtypes, label in `records.LABEL`.
         features: Their schema.
         cleaning: What each cleaning rule did, in the order they ran.
         drift: What counts as drift.
@@ -91,6 +91,7 @@ def describe_table(
         task=stack.task,
         classes=stack.classes,
         rows=stack.rows,
+        table_rows={name: features.rows[name] for name in SPLITS},
         label_distribution=label,
         findings=findings(columns, label, stack.rows, _copied(stack, row_keys), related),
         cleaning=tuple(cleaning),
