@@ -29,6 +29,7 @@ from pipeline.ingest.privacy import protect
 from pipeline.ingest.read import read_table
 from pipeline.ingest.read_csv import dropped_rows
 from pipeline.ingest.span import read_span
+from pipeline.ingest.stream import ReadWholeError, may_stream, stream_table
 
 Brought = tuple[pa.Table, FileFacts]
 
@@ -40,22 +41,56 @@ def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> No
         DataError: A source is missing, empty or damaged, or a join does not fit.
         PipelineError: A variable that holds a database's address is not set.
     """
+    record = stream_in(config, artifacts, context.root) or _read_in(config, artifacts, context.root)
+    report(record, config.joins)
+    context.journal.params({"source": record.source.uri, "rows": record.rows})
+    context.journal.tags({"source_sha256": record.source.sha256, "data_sha256": record.sha256})
+
+
+def stream_in(config: IngestStageConfig, artifacts: Artifacts, root: Path) -> SourceRecord | None:
+    """Brings a large file in batch by batch; None where it has to be read whole.
+
+    Raises:
+        DataError: The file is missing, or has no such column.
+    """
+    source = config.source
+    if not isinstance(source, FileSource) or not may_stream(config, root):
+        return None
+    try:
+        with (
+            progress("bringing tables", total=2) as advance,
+            local_file(source, root) as file,
+            artifacts.raw.publish() as folder,
+        ):
+            advance(1, file.uri)
+            path = folder / artifacts.raw_table.path.name
+            made = stream_table(file.path, file.uri, source, path)
+            facts = FileFacts(
+                uri=file.uri, sha256=file.sha256, rows=made.rows, dropped_rows=made.dropped_rows
+            )
+            record = _recorded(path, facts, made.rows, made.columns, joins={}, matched={})
+            write_json(folder / artifacts.source.path.name, dump(record))
+            advance(1, "written")
+    except ReadWholeError:
+        return None
+    return record
+
+
+def _read_in(config: IngestStageConfig, artifacts: Artifacts, root: Path) -> SourceRecord:
     known: dict[str, Brought] = {}
     facts: dict[str, FileFacts] = {}
     matched: dict[str, float] = {}
     with progress("bringing tables", total=len(config.joins) + 2) as advance:
-        table, source = bring(config.source, context.root, known)
+        table, source = bring(config.source, root, known)
         table = sample(table, config.ingest)
         advance(1, source.uri)
         for name, join in config.joins.items():
-            partner, facts[name] = bring(join.source, context.root, known)
+            partner, facts[name] = bring(join.source, root, known)
             table, matched[name] = left_join(table, partner, name, join)
             advance(1, name)
         record = publish(table, source, facts, matched, artifacts)
         advance(1, "written")
-    report(record, config.joins)
-    context.journal.params({"source": record.source.uri, "rows": record.rows})
-    context.journal.tags({"source_sha256": record.source.sha256, "data_sha256": record.sha256})
+    return record
 
 
 def bring(source: Source, root: Path, known: dict[str, Brought]) -> Brought:
@@ -92,18 +127,31 @@ def publish(
     with artifacts.raw.publish() as folder:
         path = folder / artifacts.raw_table.path.name
         parquet.write_table(table.replace_schema_metadata(None), path, compression="zstd")
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        record = SourceRecord(
-            source=source,
-            joins=joins,
-            matched_fraction={name: round(fraction, 6) for name, fraction in matched.items()},
-            rows=table.num_rows,
-            columns=tuple(table.column_names),
-            sha256=sha256,
-        )
+        columns = tuple(table.column_names)
+        record = _recorded(path, source, table.num_rows, columns, joins=joins, matched=matched)
         write_json(folder / artifacts.source.path.name, dump(record))
     return record
+
+
+def _recorded(
+    path: Path,
+    source: FileFacts,
+    rows: int,
+    columns: tuple[str, ...],
+    *,
+    joins: dict[str, FileFacts],
+    matched: dict[str, float],
+) -> SourceRecord:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return SourceRecord(
+        source=source,
+        joins=joins,
+        matched_fraction={name: round(fraction, 6) for name, fraction in matched.items()},
+        rows=rows,
+        columns=columns,
+        sha256=sha256,
+    )
 
 
 def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
