@@ -16,7 +16,7 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig
 from pipeline.preprocess.raw import required_columns
 
-_BUCKET_ROWS = 1_000_000
+_BUCKET_ROWS = 250_000
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from pipeline.core.errors import PipelineError
 from pipeline.core.processes import die_with_parent
 from pipeline.preprocess.config import PreprocessConfig
 
@@ -45,8 +47,24 @@ class Processes:
         self._pool = pool
 
     def map(self, work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
-        """The answers in the order of `things`."""
-        return self._pool.map(work, things)
+        """The answers in the order of `things`.
+
+        Raises:
+            PipelineError: A process was killed, most often for its memory.
+        """
+        try:
+            yield from self._pool.map(work, things)
+        except BrokenProcessPool:
+            raise lost("a process of the stream engine") from None
+
+
+def lost(who: str) -> PipelineError:
+    """The error for a worker that ended before its work was done."""
+    return PipelineError(
+        f"{who} was ended from outside before its part was done",
+        expected="memory for a batch of rows in each process",
+        remedy="set preprocess.processes or preprocess.stream.batch_rows lower; see the system log",
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pipeline.core.errors import PipelineError
-from pipeline.preprocess.workers import Workers, one_thread
+from pipeline.preprocess.workers import Workers, lost, one_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,12 +29,21 @@ class DaskWorkers:
         self._client = client
 
     def map(self, work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
-        """The answers in the order of `things`."""
+        """The answers in the order of `things`.
+
+        Raises:
+            PipelineError: Several workers were lost over the same part.
+        """
+        from distributed import KilledWorker
+
         # Not pure: equal arguments mean other work when files have changed.
         futures = self._client.map(work, list(things), pure=False)
-        while futures:
-            # An answer that was fetched is forgotten by the cluster.
-            yield futures.pop(0).result()
+        try:
+            while futures:
+                # An answer that was fetched is forgotten by the cluster.
+                yield futures.pop(0).result()
+        except KilledWorker:
+            raise lost("one Dask worker after the other") from None
 
 
 @contextmanager

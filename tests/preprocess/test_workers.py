@@ -121,6 +121,18 @@ def test_a_worker_lost_in_mid_pass_costs_no_row(tmp_path: Path, monkeypatch: pyt
     assert killed
 
 
+def test_a_killed_process_is_told_of(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipeline.preprocess.stream.clean_part", _killed)
+    with pytest.raises(PipelineError, match="was ended from outside before its part was done"):
+        preprocess.run(table(500), COLUMNS, engine="stream", processes=2, **PARTS)
+    assert not (preprocess.root / "data/processed").exists()
+    assert not (preprocess.root / ".pipeline/stream").exists()
+
+
+def _killed(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_an_empty_part_is_fine(preprocess: Preprocess):
     frame = table(400)
     frame.loc[100:199, "label"] = None
