@@ -31,7 +31,8 @@ from pipeline.preprocess.config import (
 )
 from pipeline.preprocess.fit_bags import fit_bag
 from pipeline.preprocess.summary import Summary, summarised
-from pipeline.preprocess.summary_numbers import Cells, Moments, Numbers
+from pipeline.preprocess.summary_cells import Cells, Moments
+from pipeline.preprocess.summary_numbers import Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
 LARGEST_NUMBER = 1e150

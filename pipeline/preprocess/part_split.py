@@ -28,9 +28,10 @@ from pipeline.preprocess.label import label_values
 from pipeline.preprocess.part_clean import HASH, SAMPLED, clean_batches, copies
 from pipeline.preprocess.parts import Job, Part, whole_file
 from pipeline.preprocess.raw import SPLIT_KEY
-from pipeline.preprocess.split import Places, Ranked, Shared, by_hash, by_time
+from pipeline.preprocess.split import Shared, by_hash, by_time
+from pipeline.preprocess.split_random import Places, Ranked
 from pipeline.preprocess.summary import LabelSummary, Summary, new_summary
-from pipeline.preprocess.summary_numbers import Cells, occurring
+from pipeline.preprocess.summary_cells import Cells, occurring
 
 _GROUP_ROWS = 250_000
 _DROPPED = -1

@@ -42,7 +42,7 @@ from pipeline.preprocess.part_split import (
     split_part,
 )
 from pipeline.preprocess.parts import Job, planned, raw_batches
-from pipeline.preprocess.split import Ranked, tenths
+from pipeline.preprocess.split_random import Ranked, tenths
 from pipeline.preprocess.stream_check import BatchCheck
 from pipeline.preprocess.workers import Workers
 

@@ -15,7 +15,8 @@ from pipeline.preprocess.config import (
     DatetimeConfig,
     NumericConfig,
 )
-from pipeline.preprocess.summary_numbers import Moments, Numbers
+from pipeline.preprocess.summary_cells import Moments
+from pipeline.preprocess.summary_numbers import Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
 Summary = Numbers | Words | Truths | Dates

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.core.dates import part_indices
 from pipeline.preprocess.row_hash import hash_words
-from pipeline.preprocess.summary_numbers import Distinct
+from pipeline.preprocess.summary_cells import Distinct
 
 MOST_WORDS = 1 << 20
 """Up to so many different words of a column all of them are counted."""

@@ -20,7 +20,7 @@ from pipeline.core.schema import build, dump
 from pipeline.preprocess.config import ColumnConfig, CrossConfig
 from pipeline.preprocess.fit import fit_features
 from pipeline.preprocess.fit_columns import embedding_dimension, quantile_boundaries
-from pipeline.preprocess.summary_numbers import Cells, occurring
+from pipeline.preprocess.summary_cells import Cells, occurring
 
 NAN = float("nan")
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pipeline.core.errors import PipelineError
 from pipeline.preprocess.config import HashSplit, RandomSplit, TimeSplit
 from pipeline.preprocess.raw import SPLIT_KEY
-from pipeline.preprocess.split import assign, at_random, by_hash, by_time, counts, verify
+from pipeline.preprocess.split import assign, by_hash, by_time, counts, verify
+from pipeline.preprocess.split_random import at_random
 
 _LAW = settings(deadline=None, max_examples=60)
 _TIME = TimeSplit(

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.preprocess.config import NumericConfig
 from pipeline.preprocess.row_hash import hash_rows, hash_words
-from pipeline.preprocess.summary_numbers import (
-    MOST_CELLS,
-    Cells,
-    Distinct,
-    Moments,
-    Numbers,
-    occurring,
-)
+from pipeline.preprocess.summary_cells import MOST_CELLS, Cells, Distinct, Moments, occurring
+from pipeline.preprocess.summary_numbers import Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
 _LAW = settings(deadline=None, max_examples=50)
