@@ -23,8 +23,8 @@ from pipeline.preprocess.raw import typed_table
 from pipeline.preprocess.row_hash import Hashes, hash_rows, hash_words
 from pipeline.preprocess.stream_check import BatchCheck
 
-HASH = "__hash__"
-"""Column of the working copy: of every row the hash of all its values."""
+UNIT = "__unit__"
+"""Column of the working copy: rows with equal numbers stay together in a random split."""
 SAMPLED = "__sampled__"
 """Column of the working copy: whether the row is in the sample."""
 
@@ -114,10 +114,10 @@ def clean_part(job: Job, part: Part) -> Cleaned:
             cleaning = clean_rows(typed, job.columns, config.label.column, config.preprocess)
             frame = cleaning.frame
             seen.look(frame, cleaning.done, job)
-            made = _hashed(frame, job)
+            made = hash_rows(frame) if _needs_hashes(job) else np.zeros(len(frame), np.uint64)
             hashes.append(made)
             sampled = frame.index.to_numpy() % job.step == 0
-            write(frame.assign(**{HASH: made, SAMPLED: sampled}))
+            write(frame.assign(**{UNIT: made, SAMPLED: sampled}))
     if config.preprocess.duplicates == "drop":
         found_hashes = np.concatenate([*hashes, np.empty(0, np.uint64)])
         copies(job).sort_in(part.index, np.arange(len(found_hashes)), found_hashes)
@@ -133,9 +133,8 @@ def _ids(words: pd.Series[Any], part: Part) -> pd.Series[Any]:
     return pd.Series(hash_words(present), index=present.index - part.start)
 
 
-def _hashed(frame: pd.DataFrame, job: Job) -> Hashes:
-    wanted = job.config.preprocess.duplicates == "drop" or isinstance(job.config.split, RandomSplit)
-    return hash_rows(frame) if wanted else np.zeros(len(frame), np.uint64)
+def _needs_hashes(job: Job) -> bool:
+    return job.config.preprocess.duplicates == "drop" or isinstance(job.config.split, RandomSplit)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from pipeline.preprocess.config import (
     TimeSplit,
 )
 from pipeline.preprocess.label import label_values
-from pipeline.preprocess.part_clean import HASH, SAMPLED, clean_batches, copies
+from pipeline.preprocess.part_clean import SAMPLED, UNIT, clean_batches, copies
 from pipeline.preprocess.parts import Job, Part, whole_file
 from pipeline.preprocess.raw import SPLIT_KEY
 from pipeline.preprocess.split import Shared, by_hash, by_time
@@ -116,9 +116,9 @@ def rank_part(job: Job, label: Label, cuts: NDArray[np.float64] | None, part: Pa
     if not isinstance(job.config.split, RandomSplit):
         raise TypeError("only the rows of a random split are ranked")
     ranked = Ranked(job.config.split, cuts)
-    for frame in kept_rows(job, part, [LABEL, HASH]):
+    for frame in kept_rows(job, part, [LABEL, UNIT]):
         labels = label_values(frame[LABEL], label, job.config.label)
-        ranked.add(labels, frame[HASH].to_numpy())
+        ranked.add(labels, frame[UNIT].to_numpy())
     return ranked
 
 
@@ -145,7 +145,7 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
             keys = table.select([n for n in table.column_names if n.startswith(SPLIT_KEY)])
             frame = keys.to_pandas()
             labels = label_values(table[LABEL].to_pandas(), plan.label, config.label)
-            places = np.where(kept, _places(frame, labels, table[HASH], job, plan), _DROPPED)
+            places = np.where(kept, _places(frame, labels, table[UNIT], job, plan), _DROPPED)
             seen.shared.add(frame[kept], places[kept], config.split)
             served = _served(table, job.columns, labels, plan.always)
             sampled = table[SAMPLED].to_numpy()
@@ -160,7 +160,7 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
 
 
 def _places(
-    keys: pd.DataFrame, labels: NDArray[Any], hashes: pa.ChunkedArray, job: Job, plan: Plan
+    keys: pd.DataFrame, labels: NDArray[Any], units: pa.ChunkedArray, job: Job, plan: Plan
 ) -> Places:
     match job.config.split:
         case TimeSplit() as how:
@@ -170,7 +170,7 @@ def _places(
         case RandomSplit():
             if plan.ranked is None:
                 raise ValueError("a random split needs ranks")
-            return plan.ranked.places(labels, hashes.to_numpy())
+            return plan.ranked.places(labels, units.to_numpy())
 
 
 def _served(
