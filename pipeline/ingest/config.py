@@ -223,6 +223,9 @@ class IngestConfig:
     """Rows of the main table taken at random, in their order; null: all."""
     seed: int = Field(ge=0)
     """Seed of the sample."""
+    stream_above_bytes: int = Field(ge=0)
+    """A CSV, TSV or Parquet file of more bytes than this is brought in batch by batch, where it is
+    neither joined nor sampled and holds no personal data."""
 
 
 @dataclass(frozen=True)

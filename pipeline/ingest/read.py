@@ -36,7 +36,7 @@ _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-_UNREADABLE = (
+UNREADABLE = (
     pa.ArrowException,
     ValueError,
     EOFError,
@@ -69,24 +69,24 @@ def read_table(path: Path, uri: str, how: ReadConfig) -> pa.Table:
     kind, compression = file_kind(path.name, uri, how)
     try:
         table = _whole(path, kind, compression, how)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(uri, kind, error, how) from None
     except OSError as error:
         if error.errno is not None:
             raise
         raise _unreadable(uri, kind, error, how) from None
-    return _checked(table, uri, how)
+    return checked(table, uri, how)
 
 
 def _whole(path: Path, kind: Format, compression: Compression, how: ReadConfig) -> pa.Table:
     try:
-        with _opened(path, compression) as file:
+        with opened(path, compression) as file:
             return _READERS[kind](file, how)
     except pa.ArrowInvalid as error:
         if kind not in {"csv", "tsv"} or "straddl" not in str(error):
             raise
     # Opened anew: Arrow's threads may still be reading from the first one.
-    with _opened(path, compression) as file:
+    with opened(path, compression) as file:
         return read_csv(file, how, "\t" if kind == "tsv" else ",", long_rows=True)
 
 
@@ -115,7 +115,8 @@ def file_kind(name: str, uri: str, how: ReadConfig) -> tuple[Format, Compression
 
 
 @contextmanager
-def _opened(path: Path, compression: Compression) -> Iterator[Any]:
+def opened(path: Path, compression: Compression) -> Iterator[Any]:
+    """The file's bytes, unpacked."""
     with _OPENERS[compression](path) as file:
         yield file
 
@@ -185,7 +186,8 @@ def _read_parquet(file: Any, how: ReadConfig) -> pa.Table:
 _READERS = {"csv": read_csv, "tsv": _read_tsv, "jsonl": _read_jsonl, "parquet": _read_parquet}
 
 
-def _checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
+def checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
+    """The columns asked for; raises a DataError as `read_table` does."""
     names = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +42,7 @@ def broken_rows(table: pa.Table) -> int:
 
 
 @dataclass
-class _Lengths:
+class Lengths:
     """Rows that are longer or shorter than the header.
 
     Attributes:
@@ -81,7 +82,7 @@ def read_csv(
         UnicodeError: The text is of another encoding.
         pyarrow.ArrowException: The file is empty, or a value is not of the type asked for.
     """
-    lengths = _Lengths(quoted=not how.pii)
+    lengths = Lengths(quoted=not how.pii)
     seekable = file if file.seekable() else io.BytesIO(file.read())
     options = {"block_size": LARGE_BLOCK_BYTES} if long_rows else {}
     table = _read(seekable, how, delimiter, lengths, **options)
@@ -96,7 +97,7 @@ def read_csv(
 def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
     """What is wrong; reads once more in one thread, which alone knows the rows' numbers."""
     file.seek(0)
-    lengths = _Lengths(quoted=not how.pii)
+    lengths = Lengths(quoted=not how.pii)
     table = _read(file, how, delimiter, lengths, use_threads=False, **options)
     more = ", ..." if lengths.count > len(lengths.shown) else ""
     return (
@@ -105,35 +106,66 @@ def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -
     )
 
 
-def _read(
-    file: Any, how: ReadConfig, delimiter: str, lengths: _Lengths, **options: Any
-) -> pa.Table:
+def _read(file: Any, how: ReadConfig, delimiter: str, lengths: Lengths, **options: Any) -> pa.Table:
+    # Bytes first, since Arrow does not say in which row text is broken.
+    types = {
+        name: pa.binary() if kind == pa.string() else kind
+        for name, kind in types_asked_for(how).items()
+    }
     return csv.read_csv(
-        file,
-        read_options=csv.ReadOptions(encoding=how.encoding, **options),
-        parse_options=csv.ParseOptions(
-            delimiter=how.delimiter or delimiter,
-            newlines_in_values=True,
-            invalid_row_handler=lengths,
+        file, **options_of(how, how.delimiter or delimiter, lengths, types, **options)
+    )
+
+
+def types_asked_for(how: ReadConfig) -> dict[str, pa.DataType]:
+    """Arrow's types of the columns that `how` names."""
+    return {name: TYPES[kind] for name, kind in how.dtypes.items()}
+
+
+def options_of(
+    how: ReadConfig,
+    delimiter: str,
+    lengths: Lengths,
+    types: Mapping[str, pa.DataType],
+    **reading: Any,
+) -> dict[str, Any]:
+    """Arrow's options for a CSV file.
+
+    Args:
+        how: Encoding, and what means missing.
+        delimiter: What stands between fields.
+        lengths: Takes note of rows that are longer or shorter than the header.
+        types: Of columns whose type is not to be guessed.
+        reading: More options of reading.
+    """
+    return {
+        "read_options": csv.ReadOptions(encoding=how.encoding, **reading),
+        "parse_options": csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=lengths
         ),
-        convert_options=csv.ConvertOptions(
-            # Bytes first, since Arrow does not say in which row text is broken.
-            column_types={
-                name: pa.binary() if kind == "string" else TYPES[kind]
-                for name, kind in how.dtypes.items()
-            },
+        "convert_options": csv.ConvertOptions(
+            column_types=dict(types),
             null_values=[*(_MISSING if how.default_missing else ()), *how.missing],
             strings_can_be_null=True,
         ),
-    )
+    }
 
 
 def _without_odd_years(table: pa.Table) -> pa.Table:
     """Dates before the year 1 or after 9999, which Python cannot hold, as the text they were."""
-    for place, (name, kind) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
-        if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-            ends = pc.min_max(pc.year(table[name])).as_py()
-            low, high = ends["min"], ends["max"]
-            if low is not None and not 1 <= low <= high <= _LAST_YEAR:
-                table = table.set_column(place, name, pc.cast(table[name], pa.string()))
+    for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if _odd_years(column):
+            table = table.set_column(place, name, pc.cast(column, pa.string()))
     return table
+
+
+def has_odd_years(table: pa.Table) -> bool:
+    """Whether there are dates before the year 1 or after 9999."""
+    return any(_odd_years(column) for column in table.columns)
+
+
+def _odd_years(column: pa.ChunkedArray) -> bool:
+    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+        return False
+    ends = pc.min_max(pc.year(column)).as_py()
+    return ends["min"] is not None and not 1 <= ends["min"] <= ends["max"] <= _LAST_YEAR

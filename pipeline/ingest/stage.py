@@ -31,6 +31,7 @@ from pipeline.ingest.privacy_keys import fingerprints
 from pipeline.ingest.read import read_table
 from pipeline.ingest.read_csv import broken_rows, dropped_rows
 from pipeline.ingest.span import read_span
+from pipeline.ingest.stream import ReadWholeError, may_stream, stream_table
 
 Brought = tuple[pa.Table, FileFacts]
 
@@ -42,26 +43,62 @@ def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> No
         DataError: A source is missing, empty or damaged, or a join does not fit.
         PipelineError: A variable that holds a database's address is not set.
     """
+    record = stream_in(config, artifacts, context.root) or _read_in(config, artifacts, context.root)
+    report(record, config.joins)
+    for name in beyond_64_bits(artifacts.raw_table.path):
+        said = f"'{name}' holds whole numbers beyond 64 bits, of which some 16 digits are kept"
+        say(f"  warning: {said}; dtypes: {{{name}: string}} keeps them all")
+    context.journal.params({"source": record.source.uri, "rows": record.rows})
+    context.journal.tags({"source_sha256": record.source.sha256, "data_sha256": record.sha256})
+
+
+def stream_in(config: IngestStageConfig, artifacts: Artifacts, root: Path) -> SourceRecord | None:
+    """Brings a large file in batch by batch; None where it has to be read whole.
+
+    Raises:
+        DataError: The file is missing, or has no such column.
+    """
+    source = config.source
+    if not isinstance(source, FileSource) or not may_stream(config, root):
+        return None
+    try:
+        with (
+            progress("bringing tables", total=2) as advance,
+            local_file(source, root) as file,
+            artifacts.raw.publish() as folder,
+        ):
+            advance(1, file.uri)
+            path = folder / artifacts.raw_table.path.name
+            made = stream_table(file.path, file.uri, source, path)
+            facts = FileFacts(
+                uri=file.uri, sha256=file.sha256, rows=made.rows, dropped_rows=made.dropped_rows
+            )
+            record = _recorded(
+                path, facts, made.rows, made.columns, joins={}, matched={}, pii_keys={}
+            )
+            write_json(folder / artifacts.source.path.name, dump(record))
+            advance(1, "written")
+    except ReadWholeError:
+        return None
+    return record
+
+
+def _read_in(config: IngestStageConfig, artifacts: Artifacts, root: Path) -> SourceRecord:
     known: dict[str, Brought] = {}
     facts: dict[str, FileFacts] = {}
     matched: dict[str, float] = {}
     with progress("bringing tables", total=len(config.joins) + 2) as advance:
-        table, source = bring(config.source, context.root, known)
+        table, source = bring(config.source, root, known)
         table = sample(table, config.ingest)
         advance(1, source.uri)
         for name, join in config.joins.items():
-            partner, facts[name] = bring(join.source, context.root, known)
+            partner, facts[name] = bring(join.source, root, known)
             table, matched[name] = left_join(table, partner, name, join)
             advance(1, name)
         keys = fingerprints(config)
         record = publish(table, source, facts, matched, artifacts, pii_keys=keys)
         advance(1, "written")
-    report(record, config.joins)
-    for name in beyond_64_bits(table):
-        said = f"'{name}' holds whole numbers beyond 64 bits, of which some 16 digits are kept"
-        say(f"  warning: {said}; dtypes: {{{name}: string}} keeps them all")
-    context.journal.params({"source": record.source.uri, "rows": record.rows})
-    context.journal.tags({"source_sha256": record.source.sha256, "data_sha256": record.sha256})
+    return record
 
 
 def bring(source: Source, root: Path, known: dict[str, Brought]) -> Brought:
@@ -100,19 +137,35 @@ def publish(
     with artifacts.raw.publish() as folder:
         path = folder / artifacts.raw_table.path.name
         parquet.write_table(table.replace_schema_metadata(None), path, compression="zstd")
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        record = SourceRecord(
-            source=source,
-            joins=joins,
-            matched_fraction={name: round(fraction, 6) for name, fraction in matched.items()},
-            rows=table.num_rows,
-            columns=tuple(table.column_names),
-            sha256=sha256,
-            pii_keys=pii_keys,
+        columns = tuple(table.column_names)
+        record = _recorded(
+            path, source, table.num_rows, columns, joins=joins, matched=matched, pii_keys=pii_keys
         )
         write_json(folder / artifacts.source.path.name, dump(record))
     return record
+
+
+def _recorded(
+    path: Path,
+    source: FileFacts,
+    rows: int,
+    columns: tuple[str, ...],
+    *,
+    joins: dict[str, FileFacts],
+    matched: dict[str, float],
+    pii_keys: dict[str, str],
+) -> SourceRecord:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return SourceRecord(
+        source=source,
+        joins=joins,
+        matched_fraction={name: round(fraction, 6) for name, fraction in matched.items()},
+        rows=rows,
+        columns=columns,
+        sha256=sha256,
+        pii_keys=pii_keys,
+    )
 
 
 def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
@@ -142,13 +195,25 @@ def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
 _INT64_END = 2.0**63
 
 
-def beyond_64_bits(table: pa.Table) -> list[str]:
+def beyond_64_bits(path: Path) -> list[str]:
     """Columns of whole numbers that are floating because some do not fit into 64 bits."""
-    return [
-        name
-        for name, kind in zip(table.column_names, table.schema.types, strict=True)
-        if pa.types.is_float64(kind) and _too_large(table[name].drop_null())
-    ]
+    with parquet.ParquetFile(path) as file:
+        return [
+            field.name
+            for place, field in enumerate(file.schema_arrow)
+            if pa.types.is_float64(field.type)
+            and _may_be_large(file.metadata, place)
+            and _too_large(file.read([field.name]).column(0).drop_null())
+        ]
+
+
+def _may_be_large(about: parquet.FileMetaData, place: int) -> bool:
+    """By the ends that Parquet keeps of each row group, so that few columns are read again."""
+    for group in range(about.num_row_groups):
+        ends = about.row_group(group).column(place).statistics
+        if ends is None or not ends.has_min_max or max(-ends.min, ends.max) >= _INT64_END:
+            return True
+    return False
 
 
 def _too_large(numbers: pa.ChunkedArray) -> bool:

@@ -5,13 +5,12 @@ What a rule may repair (`preprocess.wrong_type`, `preprocess.out_of_range`) is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaErrors
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.preprocess.check_breaches import (
@@ -40,6 +39,7 @@ from pipeline.preprocess.config import (
 )
 from pipeline.preprocess.raw import Mask, Typed, moments
 
+UNIQUE = "stands in one row only"
 _KINDS: dict[type, str] = {
     NumericConfig: "a number",
     BooleanConfig: "a truth value",
@@ -54,6 +54,21 @@ _KINDS: dict[type, str] = {
     GroupConfig: "a word or a code",
     WeightConfig: "a number",
 }
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What should hold in a column.
+
+    Attributes:
+        rule: Which rule.
+        said: The rule for people.
+        test: Says of each value, or of the whole column, whether it holds.
+    """
+
+    rule: Rule
+    said: str
+    test: Callable[[pd.Series[Any]], Any]
 
 
 def check(
@@ -98,7 +113,7 @@ def breaches(
     typed: Typed, columns: Mapping[str, ColumnConfig], rules: PreprocessConfig
 ) -> list[Breach]:
     """Every rule that the working table breaks, column by column; arguments as for `check`."""
-    checks: dict[str, list[pa.Check]] = {str(name): [] for name in typed.frame.columns}
+    checks: dict[str, list[Holds]] = {str(name): [] for name in typed.frame.columns}
     for name, found in checks.items():
         how = columns.get(name)
         if rules.wrong_type == "error" and name in typed.wrong:
@@ -106,17 +121,37 @@ def breaches(
         if how is not None:
             found.extend(_column_checks(how, rules))
             found.extend(_relations(how, typed.frame))
+    broken = {
+        name: [one for one in found if not np.all(one.test(typed.frame[name]))]
+        for name, found in checks.items()
+    }
+    # pandera takes seconds to import, and only what is broken needs to be told of.
+    return _told_by_pandera(typed.frame, broken) if any(broken.values()) else []
+
+
+def _told_by_pandera(frame: pd.DataFrame, broken: Mapping[str, list[Holds]]) -> list[Breach]:
+    import pandera.pandas as pa
+    from pandera.errors import SchemaErrors
+
     schema = pa.DataFrameSchema(
-        {name: pa.Column(checks=found, nullable=True) for name, found in checks.items()},
+        {
+            # pandera hides missing values from a check unless told otherwise.
+            name: pa.Column(
+                checks=[
+                    pa.Check(one.test, name=one.rule, error=one.said, ignore_na=False)
+                    for one in found
+                ],
+                nullable=True,
+            )
+            for name, found in broken.items()
+        },
         unique_column_names=True,
     )
-    kinds: dict[tuple[str, str], Any] = {
-        (name, str(one.error)): one.name for name, found in checks.items() for one in found
-    }
+    kinds = {(name, one.said): one.rule for name, found in broken.items() for one in found}
     try:
-        schema.validate(typed.frame, lazy=True)
-    except SchemaErrors as broken:
-        return _listed(broken.failure_cases, kinds)
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as error:
+        return _listed(error.failure_cases, kinds)
     return []
 
 
@@ -129,51 +164,46 @@ def _listed(cases: pd.DataFrame, kinds: Mapping[tuple[str, str], Rule]) -> list[
     return found
 
 
-def _right_kind(wrong: Mask, how: ColumnConfig | None) -> pa.Check:
+def _right_kind(wrong: Mask, how: ColumnConfig | None) -> Holds:
     meaning = _KINDS.get(type(how), "of the kind that label and split need")
-    return _rule(
+    return Holds(
         "wrong_type", f"is {meaning}", lambda values: pd.Series(~wrong, index=values.index)
     )
 
 
-def _rule(rule: Rule, said: str, holds: Any) -> pa.Check:
-    # pandera hides missing values from a check unless told otherwise.
-    return pa.Check(holds, name=rule, error=said, ignore_na=False)
-
-
-def _column_checks(how: ColumnConfig, rules: PreprocessConfig) -> Iterator[pa.Check]:
-    yield _rule("no_value", "has a value in some row", lambda values: not _missing(values).all())
+def _column_checks(how: ColumnConfig, rules: PreprocessConfig) -> Iterator[Holds]:
+    yield Holds("no_value", "has a value in some row", lambda values: not _missing(values).all())
     if how.max_missing_fraction < 1:
         most = how.max_missing_fraction
-        yield _rule(
+        yield Holds(
             "too_many_missing",
             f"misses at most {most:.4g} of its values",
             lambda values: bool(_missing(values).mean() <= most),
         )
     if isinstance(how, CategoricalConfig) and how.allowed:
         allowed = ("", *how.allowed)
-        yield _rule(
+        yield Holds(
             "not_allowed",
             f"is one of {_shortened(how.allowed)}",
             lambda values: values.isin(allowed),
         )
     if isinstance(how, IdConfig) and how.unique:
-        yield _rule(
+        yield Holds(
             "not_unique",
-            "stands in one row only",
+            UNIQUE,
             lambda values: _missing(values) | ~values.duplicated(keep=False),
         )
     if isinstance(how, WeightConfig):
-        yield _rule("no_weight", "is a weight in every row, 0 or more", lambda values: values >= 0)
+        yield Holds("no_weight", "is a weight in every row, 0 or more", lambda values: values >= 0)
     if (bounds := possible_range(how)) and rules.out_of_range == "error":
         low, high = bounds
         if low is not None:
-            yield _rule("out_of_range", f"is at least {low:g}", lambda v: v.isna() | (v >= low))
+            yield Holds("out_of_range", f"is at least {low:g}", lambda v: v.isna() | (v >= low))
         if high is not None:
-            yield _rule("out_of_range", f"is at most {high:g}", lambda v: v.isna() | (v <= high))
+            yield Holds("out_of_range", f"is at most {high:g}", lambda v: v.isna() | (v <= high))
 
 
-def _relations(how: ColumnConfig, frame: pd.DataFrame) -> Iterator[pa.Check]:
+def _relations(how: ColumnConfig, frame: pd.DataFrame) -> Iterator[Holds]:
     """What a column must be in comparison with another; missing values break nothing."""
     if not isinstance(how, NumericConfig | DatetimeConfig) or how.at_most not in frame:
         return
@@ -181,7 +211,7 @@ def _relations(how: ColumnConfig, frame: pd.DataFrame) -> Iterator[pa.Check]:
     read = moments if dated else np.asarray
     other = read(frame[how.at_most])
     said = f"is {'not later than' if dated else 'at most'} '{how.at_most}'"
-    yield _rule(
+    yield Holds(
         "above_other",
         said,
         lambda values: pd.Series(~(read(values) > other), index=values.index),

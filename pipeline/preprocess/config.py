@@ -41,8 +41,10 @@ __all__ = [
     "ColumnConfig",
     "ContractConfig",
     "CrossConfig",
+    "DaskConfig",
     "DatetimeConfig",
     "DriftConfig",
+    "Engine",
     "GroupConfig",
     "HashSplit",
     "IdConfig",
@@ -204,22 +206,54 @@ class DriftConfig:
 
 @config
 class StreamConfig:
-    """The stream engine: batches of rows and columns from disk instead of the whole table."""
+    """The stream engine: parts of the table instead of the whole."""
 
     above_rows: int = Field(ge=0)
     """`engine: auto` takes it for tables of more rows than this."""
+    part_rows: int = Field(ge=1)
+    """Rows of the raw table that a worker takes at a time, rounded up to whole row groups; what is
+    added up may depend on it in the last digit, on the number of workers never."""
     batch_rows: int = Field(ge=1)
-    """Rows of a batch."""
+    """Rows of a part that are in memory at a time."""
+
+
+@config
+class DaskConfig:
+    """The Dask engine: the same work on the parts of the table, on other machines too."""
+
+    address: str
+    """Scheduler, tcp://HOST:PORT, whose workers see the project folder under the same path; empty:
+    a cluster of `preprocess.processes` workers on this machine, as long as the stage runs."""
+    above_rows: int = Field(ge=0)
+    """With more rows than this `engine: auto` says that several machines would help."""
+
+    def __post_init__(self) -> None:
+        """Refuses an address without a protocol."""
+        if self.address and "://" not in self.address:
+            raise ValueError("address as tcp://HOST:PORT, or empty")
+
+
+Engine = Literal["auto", "pandas", "stream", "dask"]
 
 
 @config
 class PreprocessConfig:
     """Cleaning rules and warnings, the same for every data set unless it says otherwise."""
 
-    engine: Literal["auto", "pandas", "stream"]
-    """pandas: the whole table in memory; stream: in parts, with the same result; auto: by size."""
+    engine: Engine
+    """pandas: the whole table in memory; stream: in parts, by several processes, with the same
+    result; dask: the same on a Dask cluster; auto: pandas or stream by size."""
+    processes: int = Field(ge=0)
+    """Processes of `stream`, workers of a local Dask cluster; 0: the cores this process may use."""
     stream: StreamConfig
     """How the stream engine works, and when it is taken."""
+    dask: DaskConfig
+    """How the Dask engine works."""
+    sample_rows: int = Field(ge=1000)
+    """Rows, evenly spaced, in which leaks and drift are looked for and which the profile describes;
+    all of a smaller table."""
+    profile: bool
+    """Whether the profile is written, profile.html and profile.json; cleaning.json always is."""
     wrong_type: Literal["error", "missing", "drop"]
     """A value that is not of the column's kind: stop, make it missing, or drop the row."""
     out_of_range: Literal["error", "missing", "drop"]

@@ -29,7 +29,6 @@ from pipeline.core.features import (
 from pipeline.preprocess import drift_statistics as statistics
 from pipeline.preprocess.config import DriftConfig
 from pipeline.preprocess.drift_records import ColumnDrift, DriftReport, JointDrift
-from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_statistics import stability_index
 
 Columns = Mapping[str, "pd.Series[Any]"]
@@ -45,7 +44,7 @@ class Named:
     """A table in served dtypes and what people call it."""
 
     name: str
-    frame: Rows
+    frame: pd.DataFrame
 
 
 def compare(
@@ -86,9 +85,9 @@ def compare(
     return replace(empty, columns=columns, joint=joint, drifted=drifted)
 
 
-def thinned(table: Rows, most: int) -> pd.DataFrame:
+def thinned(table: pd.DataFrame, most: int) -> pd.DataFrame:
     """At most `most` rows, evenly spaced, in their order."""
-    if len(table) <= most and isinstance(table, pd.DataFrame):
+    if len(table) <= most:
         return table
     return table.take(np.linspace(0, len(table) - 1, min(most, len(table))).astype(np.int64))
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.features import (
@@ -43,6 +42,7 @@ from pipeline.preprocess.fit_columns import (
 )
 from pipeline.preprocess.fit_with_others import fit_any, fit_weight
 from pipeline.preprocess.on_disk import Rows
+from pipeline.preprocess.summary import LabelSummary
 
 
 def fit_features(
@@ -53,6 +53,7 @@ def fit_features(
     label: Label,
     kept: Sequence[str],
     rows: Mapping[Split, int],
+    label_seen: LabelSummary | None = None,
 ) -> FeatureSet:
     """Fits every feature on the training split.
 
@@ -63,6 +64,7 @@ def fit_features(
         label: Column, task and classes; for regression mean and scale are fitted here.
         kept: Columns of the processed tables that are no features.
         rows: Rows of each split, to be written down.
+        label_seen: What is remembered of the training rows' label; None: worked out here.
 
     Raises:
         DataError: A column has no value in training, or numbers too large to work with; no
@@ -79,15 +81,18 @@ def fit_features(
             expected="at least one numeric, categorical, boolean or datetime column",
             remedy="declare more columns under data.columns",
         )
+    if label_seen is None:
+        label_seen = LabelSummary(len(label.classes))
+        label_seen.add(train[LABEL].to_numpy())
     fitted = FeatureSet(
         columns=tuple(_column(train[name], how) for name, how in taking.items()),
-        label=_fit_label(train[LABEL].to_numpy(), label),
+        label=_fit_label(label_seen, label),
         features=(*features, *_fit_crosses(features, crosses)),
         kept=tuple(kept),
         weight=fit_weight(train, columns),
         group=only(GroupConfig, columns),
         rows=dict(rows),
-        class_counts=_class_counts(train[LABEL].to_numpy(), label),
+        class_counts=dict(zip(label.classes, label_seen.counts.tolist(), strict=True)),
     )
     _refuse_twins(fitted)
     return fitted
@@ -110,19 +115,12 @@ def _column(values: pd.Series[Any], how: ColumnConfig) -> Column:
     return Column(name=name, dtype="string")
 
 
-def _fit_label(values: NDArray[Any], label: Label) -> Label:
+def _fit_label(seen: LabelSummary, label: Label) -> Label:
     if label.task != "regression":
         return label
-    refuse_huge(label.column, values)
-    center, scale = center_and_scale(label.column, values.astype(np.float64), "standard")
+    refuse_huge(label.column, seen.moments)
+    center, scale = center_and_scale(label.column, seen.moments, "standard")
     return Label(column=label.column, task=label.task, mean=center, scale=scale)
-
-
-def _class_counts(values: NDArray[Any], label: Label) -> dict[str, int]:
-    if label.task == "regression":
-        return {}
-    counts = np.bincount(values.astype(np.int64), minlength=len(label.classes))
-    return dict(zip(label.classes, counts.tolist(), strict=True))
 
 
 def _fit_crosses(

@@ -8,10 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pipeline.core.dates import part_indices
-from pipeline.core.encoding import possible
 from pipeline.core.errors import DataError
 from pipeline.core.features import (
     DATE_PART_PERIODS,
@@ -34,15 +31,15 @@ from pipeline.preprocess.config import (
     TextConfig,
 )
 from pipeline.preprocess.fit_bags import fit_bag
+from pipeline.preprocess.summary import Summary, summarised
+from pipeline.preprocess.summary_cells import Cells, Moments
+from pipeline.preprocess.summary_numbers import Numbers
+from pipeline.preprocess.summary_words import Dates, Truths, Words
 
 LARGEST_NUMBER = 1e150
 """Larger numbers overflow when squared for the standard deviation."""
 LARGEST_DIMENSION = 32
 """Widest embedding that is chosen without being asked for."""
-
-_BLOCK_ROWS = 10_000
-
-Floats = NDArray[np.float64]
 
 
 def embedding_dimension(cardinality: int) -> int:
@@ -55,45 +52,41 @@ def embedding_dimension(cardinality: int) -> int:
     return min(wanted, cardinality, LARGEST_DIMENSION)
 
 
-def fit_column(values: pd.Series[Any], how: ColumnConfig) -> Iterator[Feature]:
+def fit_column(values: pd.Series[Any] | Summary, how: ColumnConfig) -> Iterator[Feature]:
     """Fits the features of one raw column: one, or two for a number that is also cut to buckets.
 
     Args:
-        values: The training rows' values in served dtypes; named as the column.
+        values: The training rows' values in served dtypes, named as the column; or what is
+            remembered of them.
         how: What the column is.
 
     Raises:
         DataError: No row has a value, or the numbers are too large to work with.
     """
-    name = str(values.name)
+    name, seen = str(values.name), summarised(values, how)
     match how:
         case NumericConfig():
-            yield from _fit_number(name, values.to_numpy(dtype=np.float64), how)
+            yield from _fit_number(name, seen, how)
         case CategoricalConfig():
-            yield _fit_words(name, values, how)
+            yield _fit_words(name, seen, how)
         case BooleanConfig():
-            yield _fit_truth(name, values.to_numpy(dtype=np.float64), how)
+            yield _fit_truth(name, seen, how)
         case DatetimeConfig():
-            yield _fit_date(name, values, how)
+            yield _fit_date(name, seen, how)
             if how.holidays:
                 yield HolidayFeature(name=f"{name}.holiday", column=name, dates=how.holidays)
         case TextConfig() | ListConfig():
-            yield fit_bag(name, values, how)
+            yield fit_bag(name, seen, how)
 
 
-def _fit_number(name: str, values: Floats, how: NumericConfig) -> Iterator[NumericFeature]:
+def _fit_number(name: str, seen: Numbers, how: NumericConfig) -> Iterator[NumericFeature]:
     least, most = how.range or (None, None)
-    present = values[possible(values, least, most)]
-    _refuse_empty(name, len(present), len(values))
-    refuse_huge(name, present)
-    low, high = how.clip or (None, None)
-    if how.clip_quantiles:
-        low, high = map(float, np.quantile(present, how.clip_quantiles, method="inverted_cdf"))
-    if low is not None or high is not None:
-        present = np.clip(present, low, high)
+    _refuse_empty(name, seen.present, seen.rows)
+    refuse_huge(name, Moments.of(seen.cells.numbers))
+    low, high = seen.bounds()
     if how.dense:
-        scaled = np.sign(present) * np.log1p(np.abs(present)) if how.log else present
-        center, scale = center_and_scale(name, scaled, how.scaling)
+        moments = seen.scaled_moments()
+        center, scale = center_and_scale(name, moments, how.scaling)
         yield NumericFeature(
             name=name,
             column=name,
@@ -104,11 +97,11 @@ def _fit_number(name: str, values: Floats, how: NumericConfig) -> Iterator[Numer
             log=how.log,
             center=center,
             scale=scale,
-            impute=_imputed(scaled, how.impute),
-            indicator=_indicator(how.indicator, missing=len(present) < len(values)),
+            impute=_imputed(seen, moments, how.impute),
+            indicator=_indicator(how.indicator, missing=seen.present < seen.rows),
         )
     if how.buckets:
-        boundaries = quantile_boundaries(present, how.buckets)
+        boundaries = quantile_boundaries(seen.cells, how.buckets, low, high)
         yield NumericFeature(
             name=f"{name}.bucket",
             column=name,
@@ -129,9 +122,9 @@ def _refuse_empty(name: str, present: int, rows: int) -> None:
         )
 
 
-def refuse_huge(name: str, present: Floats) -> None:
+def refuse_huge(name: str, moments: Moments) -> None:
     """Raises a DataError where a number of column `name` would overflow the statistics."""
-    largest = float(np.abs(present).max())
+    largest = max(-moments.low, moments.high)
     if largest > LARGEST_NUMBER:
         raise DataError(
             f"column '{name}' holds a number as large as {largest:g}",
@@ -141,22 +134,22 @@ def refuse_huge(name: str, present: Floats) -> None:
 
 
 def center_and_scale(
-    name: str, numbers: Floats, scaling: Literal["standard", "min_max", "none"]
+    name: str, moments: Moments, scaling: Literal["standard", "min_max", "none"]
 ) -> tuple[float, float]:
-    """What is subtracted and divided by, so that `numbers` come out as `scaling` says.
+    """What is subtracted and divided by, so that numbers come out as `scaling` says.
 
     standard: mean and standard deviation (of the population, ddof 0); min_max: minimum and
     range; none: 0 and 1. The scale is 1 where the numbers are equal or differ by rounding only.
 
     Args:
         name: The column, for messages.
-        numbers: Finite numbers, at least one.
+        moments: Of the finite numbers, at least one.
         scaling: Which of the three.
 
     Raises:
         DataError: Numbers beyond `DENSE_LIMIT` are not to be scaled.
     """
-    low, high = float(numbers.min()), float(numbers.max())
+    low, high = moments.low, moments.high
     if scaling == "none":
         _refuse_unscaled(name, max(-low, high))
         return 0.0, 1.0
@@ -165,7 +158,7 @@ def center_and_scale(
     if low == high:
         # The mean of equal numbers is rounded, and would leave a tiny difference everywhere.
         return low, 1.0
-    return float(numbers.mean()), _usable_scale(float(numbers.std()), max(-low, high))
+    return moments.mean, _usable_scale(moments.deviation, max(-low, high))
 
 
 def _refuse_unscaled(name: str, largest: float) -> None:
@@ -183,45 +176,49 @@ def _usable_scale(scale: float, largest: float) -> float:
     return scale if scale > rounding else 1.0
 
 
-def _imputed(numbers: Floats, how: Literal["median", "mean", "zero"]) -> float:
+def _imputed(seen: Numbers, moments: Moments, how: Literal["median", "mean", "zero"]) -> float:
     if how == "zero":
         return 0.0
-    return float(np.median(numbers) if how == "median" else numbers.mean())
+    return seen.scaled_median() if how == "median" else moments.mean
 
 
 def _indicator(wanted: Indicator, *, missing: bool) -> bool:
     return missing if wanted == "auto" else wanted
 
 
-def quantile_boundaries(numbers: Floats, buckets: int) -> tuple[float, ...]:
-    """Boundaries that cut `numbers` into at most `buckets` buckets of about equal size.
+def quantile_boundaries(
+    cells: Cells, buckets: int, low: float | None = None, high: float | None = None
+) -> tuple[float, ...]:
+    """Boundaries that cut numbers into at most `buckets` buckets of about equal size.
 
     The quantiles at 1/buckets, 2/buckets, ... (inverse of the empirical distribution, type 1 of
     Hyndman and Fan, 1996), so that each boundary is a number that occurs. Equal ones are merged;
     one at the smallest number, which would leave a bucket empty, moves to the next larger.
 
     Args:
-        numbers: Finite numbers, at least one.
+        cells: Of the finite numbers, at least one.
         buckets: How many are wanted, at least 2.
+        low: What smaller numbers are clipped to.
+        high: What larger numbers are clipped to.
 
     Returns:
         Strictly increasing, at least one.
     """
-    quantiles = np.arange(1, buckets) / buckets
-    cuts = np.unique(np.quantile(numbers, quantiles, method="inverted_cdf"))
-    smallest = numbers.min()
-    larger = numbers[numbers > smallest]
-    if cuts[0] == smallest and len(larger):
-        cuts = np.union1d(cuts[1:], larger.min())
+    clip = low is not None or high is not None
+    known = np.unique(np.clip(cells.numbers, low, high)) if clip else cells.numbers
+    cuts = cells.quantiles(np.arange(1, buckets) / buckets)
+    cuts = np.unique(np.clip(cuts, low, high) if clip else cuts)
+    if cuts[0] == known[0] and len(known) > 1:
+        cuts = np.union1d(cuts[1:], known[1:2])
     return tuple(cuts.tolist())
 
 
-def _fit_words(name: str, words: pd.Series[Any], how: CategoricalConfig) -> CategoricalFeature:
-    counts = words[words != ""].value_counts()
-    _refuse_empty(name, len(counts), len(words))
-    known = counts[counts >= max(how.min_count, how.min_fraction * counts.sum())]
-    # Sorting by word first and stably by count second leaves ties in the order of the words.
-    known = known.sort_index().sort_values(ascending=False, kind="stable")[: how.max_size]
+def _fit_words(name: str, seen: Words, how: CategoricalConfig) -> CategoricalFeature:
+    counts = seen.counts
+    _refuse_empty(name, len(counts), seen.rows)
+    known = counts[counts >= max(how.min_count, how.min_fraction * seen.present)]
+    # The words are in order: sorting stably by count leaves ties in the order of the words.
+    known = known.sort_values(ascending=False, kind="stable")[: how.max_size]
     vocabulary = tuple(known.index.tolist())
     oov_buckets = max(how.hash_buckets, 1)
     return CategoricalFeature(
@@ -234,18 +231,21 @@ def _fit_words(name: str, words: pd.Series[Any], how: CategoricalConfig) -> Cate
     )
 
 
-def _fit_truth(name: str, values: Floats, how: BooleanConfig) -> BooleanFeature:
-    missing = int(np.isnan(values).sum())
-    _refuse_empty(name, len(values) - missing, len(values))
+def _fit_truth(name: str, seen: Truths, how: BooleanConfig) -> BooleanFeature:
+    _refuse_empty(name, seen.rows - seen.missing, seen.rows)
     return BooleanFeature(
-        name=name, column=name, indicator=_indicator(how.indicator, missing=missing > 0)
+        name=name, column=name, indicator=_indicator(how.indicator, missing=seen.missing > 0)
     )
 
 
-def _fit_date(name: str, words: pd.Series[Any], how: DatetimeConfig) -> DatetimeFeature:
-    present = words[words != ""]
-    _refuse_empty(name, len(present), len(words))
-    _refuse_no_dates(name, present)
+def _fit_date(name: str, seen: Dates, how: DatetimeConfig) -> DatetimeFeature:
+    _refuse_empty(name, seen.rows - seen.missing, seen.rows)
+    if not seen.dated:
+        raise DataError(
+            f"column '{name}' holds no date in any training row: {', '.join(seen.shown)!r}",
+            expected="ISO 8601, such as 2013-12-31 or 2013-12-31T23:59",
+            remedy=f"set data.columns.{name}.format to the strptime format of its text",
+        )
     longest = max(DATE_PART_PERIODS[part][1] for part in how.parts)
     return DatetimeFeature(
         name=name,
@@ -255,15 +255,3 @@ def _fit_date(name: str, words: pd.Series[Any], how: DatetimeConfig) -> Datetime
         encoding=how.encoding,
         dimension=how.dimension or embedding_dimension(1 + longest),
     )
-
-
-def _refuse_no_dates(name: str, present: pd.Series[Any]) -> None:
-    # In blocks, of which nearly always the first one decides.
-    blocks = (present.iloc[i : i + _BLOCK_ROWS] for i in range(0, len(present), _BLOCK_ROWS))
-    if not any(part_indices(block.tolist(), ["day"]).any() for block in blocks):
-        shown = ", ".join(present.drop_duplicates()[:5])
-        raise DataError(
-            f"column '{name}' holds no date in any training row: {shown!r}",
-            expected="ISO 8601, such as 2013-12-31 or 2013-12-31T23:59",
-            remedy=f"set data.columns.{name}.format to the strptime format of its text",
-        )

@@ -29,6 +29,7 @@ from pipeline.preprocess.config import (
 from pipeline.preprocess.config_together import only
 from pipeline.preprocess.fit_columns import center_and_scale, embedding_dimension, fit_column
 from pipeline.preprocess.on_disk import Rows
+from pipeline.preprocess.summary_cells import Moments
 from pipeline.preprocess.target_means import label_outputs, smoothed, target_scales, word_sums
 
 Floats = NDArray[np.float64]
@@ -103,7 +104,7 @@ def _distance(name: str, kilometres_away: Floats, point: tuple[float, float]) ->
 
 def _scaled(name: str, numbers: Floats, smallest: float) -> tuple[float, float]:
     """Mean and standard deviation; numbers that differ by less than `smallest` are not blown up."""
-    center, scale = center_and_scale(name, numbers, "standard")
+    center, scale = center_and_scale(name, Moments.of(numbers), "standard")
     return center, scale if scale > smallest else 1.0
 
 

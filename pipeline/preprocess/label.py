@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from pipeline.core.features import Label
 from pipeline.preprocess.config import LabelConfig
 
 _MOST_CLASSES = 1000
+_MOST_WORDS = 100_000
+"""So many different words are far too many for classes; no more are kept."""
 _NEGATIVE, _POSITIVE = "false", "true"
 
 
@@ -30,6 +33,46 @@ class Labelled:
     label: Label
 
 
+@dataclass
+class LabelSeen:
+    """What decides about the label's classes; mergeable.
+
+    Attributes:
+        rows: Labelled rows.
+        words: The different words in order of appearance; none where the label is a number.
+        low: The smallest number.
+        high: The largest.
+    """
+
+    rows: int = 0
+    words: dict[str, None] = field(default_factory=dict)
+    low: float = float("inf")
+    high: float = float("-inf")
+
+    def add(self, raw: pd.Series[Any]) -> None:
+        """Adds raw labels without a missing one: float64 numbers or words."""
+        if not len(raw):
+            return
+        self.rows += len(raw)
+        if raw.dtype.kind == "f":
+            self._stretch(float(raw.min()), float(raw.max()))
+        else:
+            self._take(map(str, raw.unique().tolist()))
+
+    def merge(self, other: LabelSeen) -> None:
+        """Adds what `other` has seen."""
+        self.rows += other.rows
+        self._stretch(other.low, other.high)
+        self._take(other.words)
+
+    def _stretch(self, low: float, high: float) -> None:
+        self.low, self.high = min(self.low, low), max(self.high, high)
+
+    def _take(self, words: Iterable[str]) -> None:
+        if len(self.words) < _MOST_WORDS:
+            self.words.update(dict.fromkeys(words))
+
+
 def make_label(raw: pd.Series[Any], config: LabelConfig) -> Labelled:
     """Turns the cleaned raw label into indices or values.
 
@@ -41,20 +84,43 @@ def make_label(raw: pd.Series[Any], config: LabelConfig) -> Labelled:
         DataError: There is one class or value only, a class nobody named, a number of classes
             that does not fit the task, or a number for each row where classes were expected.
     """
+    seen = LabelSeen()
+    seen.add(raw)
+    label = decided(seen, config)
+    return Labelled(label_values(raw, label, config), label)
+
+
+def decided(seen: LabelSeen, config: LabelConfig) -> Label:
+    """What the label's values mean; raises as `make_label` does."""
     if config.task == "regression":
-        values = raw.to_numpy(dtype=np.float64)
-        _refuse_one_value(values, config)
-        return Labelled(values, Label(column=config.column, task=config.task))
+        _refuse_one_value(seen, config)
+        return Label(column=config.column, task=config.task)
     if config.threshold is not None:
         classes = config.classes or (_NEGATIVE, _POSITIVE)
-        indices = (raw.to_numpy(dtype=np.float64) > config.threshold).astype(np.int64)
+        present = [classes[end > config.threshold] for end in (seen.low, seen.high)]
     else:
-        codes, known = pd.factorize(raw)
-        words = [str(word) for word in known]
-        classes = _classes(words, config)
-        indices = np.array([classes.index(word) for word in words], np.int64)[codes]
-    _refuse_one_class(indices, classes, config)
-    return Labelled(indices, Label(column=config.column, task=config.task, classes=classes))
+        classes = _classes(list(seen.words), config)
+        present = list(seen.words)
+    _refuse_one_class(present, seen.rows, config)
+    return Label(column=config.column, task=config.task, classes=classes)
+
+
+def label_values(raw: pd.Series[Any], label: Label, config: LabelConfig) -> NDArray[Any]:
+    """Class indices (int64), or values (float64) of a regression.
+
+    Args:
+        raw: float64 for regression and thresholds, else words; no value missing.
+        label: What was decided of all rows.
+        config: Task, threshold, classes.
+    """
+    if config.task == "regression":
+        return raw.to_numpy(dtype=np.float64)
+    if config.threshold is not None:
+        return (raw.to_numpy(dtype=np.float64) > config.threshold).astype(np.int64)
+    codes, known = pd.factorize(raw)
+    indices = np.array([label.classes.index(str(word)) for word in known], np.int64)
+    values: NDArray[Any] = indices[codes]
+    return values
 
 
 def in_order(words: list[str]) -> tuple[str, ...]:
@@ -104,24 +170,21 @@ def _refuse_unknown(words: list[str], config: LabelConfig) -> None:
         )
 
 
-def _refuse_one_class(
-    indices: NDArray[np.int64], classes: tuple[str, ...], config: LabelConfig
-) -> None:
-    present = np.unique(indices)
-    if len(present) > 1:
+def _refuse_one_class(present: list[str], rows: int, config: LabelConfig) -> None:
+    if len(set(present)) > 1:
         return
     bound = "" if config.threshold is None else f" (threshold {config.threshold:g})"
     raise DataError(
-        f"all {len(indices):,} rows have one class: {classes[present[0]]}{bound}",
+        f"all {rows:,} rows have one class: {present[0]}{bound}",
         expected="rows of at least two classes",
         remedy="bring rows of other classes, or correct data.label",
     )
 
 
-def _refuse_one_value(values: NDArray[np.float64], config: LabelConfig) -> None:
-    if values.min() == values.max():
+def _refuse_one_value(seen: LabelSeen, config: LabelConfig) -> None:
+    if seen.low == seen.high:
         raise DataError(
-            f"the label '{config.column}' is {values[0]:g} in all {len(values):,} rows",
+            f"the label '{config.column}' is {seen.low:g} in all {seen.rows:,} rows",
             expected="different values",
             remedy="bring other rows, or name another column under data.label",
         )

@@ -22,7 +22,6 @@ from pipeline.core.errors import DataError
 from pipeline.core.features import Task
 from pipeline.core.records import LABEL
 from pipeline.preprocess.config import PreprocessConfig
-from pipeline.preprocess.on_disk import Rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,8 +49,8 @@ class Suspect:
 
 
 def refuse_leaks(
-    train: Rows,
-    validation: Rows,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
     columns: Sequence[str],
     task: Task,
     rules: PreprocessConfig,
@@ -83,7 +82,7 @@ def refuse_leaks(
 
 
 def leak_scores(
-    train: Rows, validation: Rows, columns: Sequence[str], task: Task
+    train: pd.DataFrame, validation: pd.DataFrame, columns: Sequence[str], task: Task
 ) -> Mapping[str, float]:
     """The score of each column, 0 to 1; see the head of this module.
 
@@ -114,9 +113,9 @@ def auc(positive: NDArray[np.bool_], scores: Floats) -> float:
     return (total - positives * (positives + 1) / 2) / (positives * negatives)
 
 
-def _thinned(table: Rows) -> pd.DataFrame:
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
     step = -(-len(table) // _MOST_ROWS)
-    if step <= 1 and isinstance(table, pd.DataFrame):
+    if step <= 1:
         return table
     return table.take(np.arange(0, len(table), max(step, 1)))
 

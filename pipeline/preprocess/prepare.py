@@ -5,53 +5,86 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from pipeline.core.artifacts import Artifacts
+from pipeline.core.artifacts import Artifacts, Table
 from pipeline.core.console import say
 from pipeline.core.errors import DataError
+from pipeline.core.features import FeatureSet, Label
 from pipeline.core.records import LABEL, SPLITS, Split
+from pipeline.core.table import as_served
+from pipeline.preprocess.check import check
 from pipeline.preprocess.clean import Cleaning, clean, missing
 from pipeline.preprocess.config import (
     BooleanConfig,
     ColumnConfig,
+    Engine,
     PreprocessStageConfig,
     RandomSplit,
 )
 from pipeline.preprocess.label import Labelled, make_label
-from pipeline.preprocess.on_disk import Rows
+from pipeline.preprocess.on_disk import Rows, TrainingRows
+from pipeline.preprocess.parts import sample_step
 from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.raw import count_rows, read_typed
-from pipeline.preprocess.split import Places, assign, counts, same_rows, with_groups
+from pipeline.preprocess.row_hash import Hashes, together
+from pipeline.preprocess.split import assign
+from pipeline.preprocess.summary import LabelSummary
+from pipeline.preprocess.target_means import Extra
 
 Advance = Callable[[float, str], None]
 """Moves the progress bar on."""
 
-Splits = Mapping[Split, Rows]
+Samples = Mapping[Split, pd.DataFrame]
+"""Some rows of each split, evenly spaced in the raw table."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Clean rows, labelled and shared between the splits."""
+    """Clean rows, labelled and shared between the splits.
 
-    splits: Splits
-    labelled: Labelled
+    Attributes:
+        train: The training rows, or what is remembered of them.
+        samples: What leaks, drift and the profile are looked for in.
+        rows: Rows of each split.
+        label: What the label's values mean.
+        label_seen: What is remembered of the training rows' label.
+        steps: What each cleaning rule did.
+        write: Writes the splits as they are served into a folder, with the extra columns of the
+            training split.
+    """
+
+    train: Rows
+    samples: Samples
+    rows: Mapping[Split, int]
+    label: Label
+    label_seen: LabelSummary
     steps: list[CleaningStep]
+    write: Callable[[FeatureSet, Extra, Path], None]
 
 
-def streams(config: PreprocessStageConfig, artifacts: Artifacts) -> bool:
-    """Whether the stream engine works; says so where it was not asked for by name."""
-    engine, above = config.preprocess.engine, config.preprocess.stream.above_rows
-    if engine != "auto":
-        return engine == "stream"
+def engine(config: PreprocessStageConfig, artifacts: Artifacts) -> Engine:
+    """Which engine works; says why where it was not asked for by name."""
+    rules = config.preprocess
+    if rules.engine != "auto":
+        return rules.engine
     rows = count_rows(artifacts.raw_table)
-    if rows > above:
-        say(f"  {rows:,} rows are prepared in parts (preprocess.stream.above_rows is {above:,})")
-    return rows > above
+    if rows <= rules.stream.above_rows:
+        return "pandas"
+    above = f"more than preprocess.stream.above_rows ({rules.stream.above_rows:,})"
+    say(f"  {rows:,} rows are prepared in parts, by engine stream: {above}")
+    if rows > rules.dask.above_rows:
+        say(
+            f"  with more than {rules.dask.above_rows:,} rows several machines would help: "
+            "preprocess.engine=dask, preprocess.dask.address=tcp://HOST:PORT"
+        )
+    return "stream"
 
 
 def prepare_in_memory(
@@ -62,16 +95,30 @@ def prepare_in_memory(
 ) -> Prepared:
     """The pandas engine: the whole table at once."""
     typed = read_typed(artifacts.raw_table, config)
+    step = sample_step(len(typed.frame), config.preprocess.sample_rows)
     advance(1, "read")
-    # pandera is slow to import; the thread did it while Parquet was read.
-    from pipeline.preprocess.check import check
-
     check(typed, columns, config.label.column, config.preprocess)
     advance(1, "checked")
     cleaning = clean(typed, columns, config.label.column, config.preprocess)
     labelled = make_label(cleaning.frame[LABEL], config.label)
     advance(1, "cleaned")
-    return Prepared(split(cleaning, labelled, columns, config), labelled, cleaning.steps)
+    splits = split(cleaning, labelled, columns, config)
+    samples = {
+        name: frame[frame.index % step == 0].reset_index(drop=True)
+        for name, frame in splits.items()
+    }
+    label_seen = LabelSummary(len(labelled.label.classes))
+    label_seen.add(splits["train"][LABEL].to_numpy())
+    _warn_of_unseen_classes(labelled.label, label_seen)
+    return Prepared(
+        train=splits["train"],
+        samples=samples,
+        rows={name: len(frame) for name, frame in splits.items()},
+        label=labelled.label,
+        label_seen=label_seen,
+        steps=cleaning.steps,
+        write=partial(_write_frames, splits),
+    )
 
 
 def prepare_in_parts(
@@ -80,18 +127,33 @@ def prepare_in_parts(
     columns: Mapping[str, ColumnConfig],
     stack: ExitStack,
     advance: Advance,
+    *,
+    dask: bool = False,
 ) -> Prepared:
-    """The stream engine; its working copies live as long as `stack`."""
+    """The stream engine, or Dask; working copies live as long as `stack`."""
     from pipeline.preprocess import stream
+    from pipeline.preprocess.workers import hired
 
     scratch = stack.enter_context(stream.scratch_folder(artifacts.root))
-    cleaned = stream.clean_batches(config, columns, artifacts, scratch)
-    advance(2, "checked")
-    labelled, places, labels = stream.label_and_places(cleaned, config)
-    _warn_of_unseen_classes(labelled, places[places >= 0])
-    advance(1, "cleaned")
-    splits = stream.write_splits(cleaned, places, labels, columns, scratch)
-    return Prepared(splits, labelled, [one.step for one in cleaned.done])
+    job = stream.begun(config, columns, artifacts, scratch)
+    with hired(config.preprocess, len(job.parts), dask=dask) as workers:
+        cleaned = stream.first_pass(job, workers)
+        advance(2, "checked")
+        label, divided = stream.second_pass(job, cleaned, workers)
+        advance(1, "cleaned")
+    _warn_of_unseen_classes(label, divided.label)
+    rows = divided.shared.counts
+    return Prepared(
+        train=TrainingRows(divided.summaries, stream.written(job, "train"), rows["train"]),
+        samples={
+            name: pa.concat_tables(tables).to_pandas() for name, tables in divided.samples.items()
+        },
+        rows=rows,
+        label=label,
+        label_seen=divided.label,
+        steps=[one.step for one in cleaned.done],
+        write=partial(stream.write_processed, job),
+    )
 
 
 def split(
@@ -100,7 +162,7 @@ def split(
     columns: Mapping[str, ColumnConfig],
     config: PreprocessStageConfig,
 ) -> dict[Split, pd.DataFrame]:
-    """Shares the clean rows between the splits, with the label in `LABEL`.
+    """Shares the clean rows between the splits, with the label in `LABEL`; they keep their numbers.
 
     Raises:
         DataError: A split gets no row.
@@ -111,18 +173,14 @@ def split(
         {name: _served(frame[name], how) for name, how in columns.items()}
         | {LABEL: labelled.values}
     )
-    _warn_of_unseen_classes(labelled, places)
-    return {
-        name: table[places == place].reset_index(drop=True) for place, name in enumerate(SPLITS)
-    }
+    return {name: table[places == place] for place, name in enumerate(SPLITS)}
 
 
-def _together(frame: pd.DataFrame, config: PreprocessStageConfig) -> NDArray[np.int64]:
-    """Equal numbers for rows a random split must not part: copies that are kept, and groups."""
-    same = np.arange(len(frame))
-    if isinstance(config.split, RandomSplit) and config.preprocess.duplicates == "keep":
-        same = same_rows(frame)
-    return same if config.group is None else with_groups(same, frame[config.group])
+def _together(frame: pd.DataFrame, config: PreprocessStageConfig) -> Hashes:
+    """Equal numbers for rows that a random split must not part: copies, and rows of a group."""
+    if not isinstance(config.split, RandomSplit):
+        return np.zeros(len(frame), np.uint64)
+    return together(frame, config.group)
 
 
 def _served(values: pd.Series[Any], how: ColumnConfig) -> pd.Series[Any]:
@@ -132,15 +190,29 @@ def _served(values: pd.Series[Any], how: ColumnConfig) -> pd.Series[Any]:
     return values
 
 
-def _warn_of_unseen_classes(labelled: Labelled, places: Places) -> None:
-    present = set(np.unique(labelled.values[places == 0])) if labelled.label.classes else set()
-    unseen = [name for i, name in enumerate(labelled.label.classes) if i not in present]
-    if len(present) == 1:
+def _warn_of_unseen_classes(label: Label, train: LabelSummary) -> None:
+    seen = dict(zip(label.classes, train.counts.tolist(), strict=True))
+    unseen = [name for name, rows in seen.items() if not rows]
+    if seen and len(seen) - len(unseen) == 1:
         raise DataError(
-            f"the training split has one class only ({dict(counts(places))} rows)",
+            f"the training split has one class only ({train.counts.sum():,} rows)",
             expected="training rows of at least two classes",
             remedy="move the bounds or enlarge the fractions under data.split, or stratify",
         )
     if unseen:
         named = ", ".join(unseen[:10])
         say(f"  warning: no training row of class {named}: no model will ever answer it")
+
+
+def as_processed(frame: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
+    """Rows as they are served, with the columns that are kept and the label."""
+    served = as_served(frame, features.columns)
+    return served.assign(**{name: frame[name] for name in (*features.kept, LABEL)})
+
+
+def _write_frames(
+    splits: Mapping[Split, pd.DataFrame], features: FeatureSet, extra: Extra, folder: Path
+) -> None:
+    for name, frame in splits.items():
+        further = extra if name == "train" else {}
+        Table(folder / f"{name}.parquet").write(as_processed(frame, features).assign(**further))

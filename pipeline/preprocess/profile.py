@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.features import FeatureSet
@@ -21,7 +22,6 @@ from pipeline.core.schema import dump
 from pipeline.preprocess import profile_relations
 from pipeline.preprocess.config import DriftConfig
 from pipeline.preprocess.drift import Named, compare, thinned
-from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_columns import describe, describe_label
 from pipeline.preprocess.profile_findings import findings
 from pipeline.preprocess.profile_page import page
@@ -36,7 +36,7 @@ _THREADS = 2
 
 def write_profile(
     folder: Path,
-    splits: Mapping[Split, Rows],
+    splits: Mapping[Split, pd.DataFrame],
     features: FeatureSet,
     cleaning: Sequence[CleaningStep],
     drift: DriftConfig,
@@ -45,7 +45,7 @@ def write_profile(
 
     Args:
         folder: An existing folder.
-        splits: The processed tables in served dtypes, label in `records.LABEL`.
+        splits: Rows of the processed tables in served dtypes, label in `records.LABEL`.
         features: Their schema.
         cleaning: What each cleaning rule did, in the order they ran.
         drift: What counts as drift.
@@ -61,7 +61,7 @@ def write_profile(
 
 
 def describe_table(
-    splits: Mapping[Split, Rows],
+    splits: Mapping[Split, pd.DataFrame],
     features: FeatureSet,
     cleaning: Sequence[CleaningStep],
     drift: DriftConfig,
@@ -91,6 +91,7 @@ def describe_table(
         task=stack.task,
         classes=stack.classes,
         rows=stack.rows,
+        table_rows={name: features.rows[name] for name in SPLITS},
         label_distribution=label,
         findings=findings(columns, label, stack.rows, _copied(stack, row_keys), related),
         cleaning=tuple(cleaning),

@@ -55,7 +55,9 @@ def page(profile: Profile) -> str:
     features = sum(column.feature for column in profile.columns)
     kept = len(profile.columns) - features
     subtitle = (
-        f"{sum(profile.rows.values()):,} rows · {features:,} columns for the model"
+        f"{sum(profile.table_rows.values()):,} rows"
+        + _sampled(profile)
+        + f" · {features:,} columns for the model"
         + (f", {kept} kept beside" if kept else "")
         + f" · {profile.task} label {text(profile.label)}"
     )
@@ -108,12 +110,19 @@ def _finding(finding: Finding, places: dict[str, int]) -> str:
     return f"<li><b>{link}</b> {said}</li>"
 
 
+def _sampled(profile: Profile) -> str:
+    described = sum(profile.rows.values())
+    if described == sum(profile.table_rows.values()):
+        return ""
+    return f", of which {described:,}, evenly spaced, are described here"
+
+
 def _splits(profile: Profile) -> str:
-    whole = sum(profile.rows.values()) or 1
+    whole = sum(profile.table_rows.values()) or 1
     rows = "".join(
         f'<div class="split"><span>{swatch(split)}{split}</span>'
-        f'<span class="number">{profile.rows[split]:,} '
-        f'<span class="quiet small">{percent(profile.rows[split] / whole)}</span></span>'
+        f'<span class="number">{profile.table_rows[split]:,} '
+        f'<span class="quiet small">{percent(profile.table_rows[split] / whole)}</span></span>'
         f"{_split_classes(profile, split)}</div>"
         for split in SPLITS
     )

@@ -152,6 +152,8 @@ class Profile:
     classes: tuple[str, ...]
     """Class names by index; empty for regression."""
     rows: dict[Split, int]
+    """Rows of each split that are described, evenly spaced; every figure is of them."""
+    table_rows: dict[Split, int]
     """Rows of each split."""
     label_distribution: Distribution
     """The label itself."""

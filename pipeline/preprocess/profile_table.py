@@ -15,7 +15,6 @@ import pandas as pd
 
 from pipeline.core.features import BagFeature, BooleanFeature, DatetimeFeature, FeatureSet, Task
 from pipeline.core.records import LABEL, SPLITS, Split
-from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.profile_records import Association, ColumnKind, Distribution
 from pipeline.preprocess.profile_statistics import Bools, Floats, Ints
 
@@ -36,13 +35,13 @@ class Stack:
         label: Class index or value of every row, shape [rows].
     """
 
-    splits: Mapping[Split, Rows]
+    splits: Mapping[Split, pd.DataFrame]
     task: Task
     classes: tuple[str, ...]
     label: Labels
 
     @classmethod
-    def of(cls, splits: Mapping[Split, Rows], features: FeatureSet) -> Stack:
+    def of(cls, splits: Mapping[Split, pd.DataFrame], features: FeatureSet) -> Stack:
         """Stacks the processed `splits`."""
         label = np.concatenate([splits[name][LABEL].to_numpy() for name in SPLITS])
         return cls(splits, features.label.task, features.label.classes, label)

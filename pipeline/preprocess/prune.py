@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.preprocess.check_breaches import shortened
 from pipeline.preprocess.config import (
@@ -16,14 +15,16 @@ from pipeline.preprocess.config import (
     CrossConfig,
     LatitudeConfig,
     LongitudeConfig,
-    NumericConfig,
     PreprocessConfig,
     TargetConfig,
     is_feature,
 )
 from pipeline.preprocess.on_disk import Rows
+from pipeline.preprocess.row_hash import hash_words
+from pipeline.preprocess.summary import summarised
+from pipeline.preprocess.summary_numbers import Numbers
+from pipeline.preprocess.summary_words import Words
 
-_BLOCK_ROWS = 100_000
 _DENSE_ENOUGH = 0.5
 """Distinct whole numbers that fill at least this share of their range count the rows."""
 
@@ -66,59 +67,50 @@ def _column(part: str, dropped: Mapping[str, str]) -> bool:
     return part in dropped or part.rpartition(".")[0] in dropped
 
 
-def _reason(values: pd.Series[Any], how: ColumnConfig, rules: PreprocessConfig) -> str:
+def _reason(values: Any, how: ColumnConfig, rules: PreprocessConfig) -> str:
     for reason in _reasons(values, how, rules):
         return reason
     return ""
 
 
-def _reasons(values: pd.Series[Any], how: ColumnConfig, rules: PreprocessConfig) -> Iterator[str]:
-    if values.dtype.kind in "fb":
-        value, share = commonest_number(values.to_numpy(dtype=np.float64))
-        if share >= rules.constant_fraction:
-            yield f"{share:.2%} of the training rows have {value:g}"
-        if isinstance(how, NumericConfig) and _counts_rows(values, rules):
-            yield "it numbers the rows"
-        return
-    word, share = commonest_word(values)
+def _reasons(values: Any, how: ColumnConfig, rules: PreprocessConfig) -> Iterator[str]:
+    seen = summarised(values, how)
+    value, share = commonest_text(seen) if isinstance(seen, pd.Series) else seen.commonest
     if share >= rules.constant_fraction:
-        yield f"{share:.2%} of the training rows have {shortened(repr(word))}"
+        shown = shortened(repr(value)) if isinstance(value, str) else f"{value:g}"
+        yield f"{share:.2%} of the training rows have {shown}"
+    if isinstance(seen, Numbers) and _counts_rows(seen, rules):
+        yield "it numbers the rows"
     if isinstance(how, CategoricalConfig | TargetConfig):
-        known = values[values != ""].value_counts()
-        if len(known) > 1 and len(known) / known.sum() >= rules.unique_fraction:
-            yield f"{len(known):,} different words in {known.sum():,} training rows"
+        words = counted(seen)
+        if words.distinct > 1 and words.distinct / words.present >= rules.unique_fraction:
+            yield f"{words.distinct:,} different words in {words.present:,} training rows"
         hashed = isinstance(how, CategoricalConfig) and (how.hash_buckets or not how.max_size)
-        if not hashed and not (known >= how.min_count).any():
+        if not hashed and not (words.counts >= how.min_count).any():
             yield f"no word occurs in {how.min_count} training rows (min_count)"
 
 
-def commonest_number(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The value that more than half of the rows have, and their share; else any, and its share.
+def counted(words: pd.Series[Any] | Words) -> Words:
+    """How often each word occurs."""
+    if isinstance(words, Words):
+        return words
+    made = Words(str(words.name))
+    made.add(words)
+    return made
 
-    A value of a majority is the median, which is found without sorting. NaN equals NaN.
-    """
-    middle = np.partition(values, len(values) // 2)[len(values) // 2]
-    same = np.isnan(values) if np.isnan(middle) else values == middle
-    return float(middle), float(same.mean())
 
-
-def commonest_word(words: pd.Series[Any]) -> tuple[str, float]:
-    """The word that more than half of the rows have, and their share; else any, and its share.
+def commonest_text(texts: pd.Series[Any]) -> tuple[str, float]:
+    """The text that more than half of the rows have, and their share; else any, and its share.
 
     By the median of their hashes, because counting texts that are all different costs much.
     """
-    starts = range(0, len(words), _BLOCK_ROWS)
-    blocks = [words.iloc[start : start + _BLOCK_ROWS].to_numpy(dtype=object) for start in starts]
-    hashes = np.concatenate([pd.util.hash_array(block) for block in blocks])
+    hashes = hash_words(texts)
     same = hashes == np.partition(hashes, len(hashes) // 2)[len(hashes) // 2]
-    return str(words.iloc[int(np.argmax(same))]), float(same.mean())
+    return str(texts.iloc[int(np.argmax(same))]), float(same.mean())
 
 
-def _counts_rows(values: pd.Series[Any], rules: PreprocessConfig) -> bool:
-    numbers = values.to_numpy(dtype=np.float64)
-    numbers = numbers[~np.isnan(numbers)]
-    if len(numbers) < 2 or (numbers[:1000] % 1 != 0).any() or (numbers % 1 != 0).any():
+def _counts_rows(seen: Numbers, rules: PreprocessConfig) -> bool:
+    if seen.present < 2 or not seen.whole:
         return False
-    distinct = len(np.unique(numbers))
-    filled = distinct / (numbers.max() - numbers.min() + 1)
-    return distinct / len(numbers) >= rules.unique_fraction and filled >= _DENSE_ENOUGH
+    filled = seen.distinct / (seen.cells.numbers[-1] - seen.cells.numbers[0] + 1)
+    return seen.distinct / seen.present >= rules.unique_fraction and filled >= _DENSE_ENOUGH

@@ -153,10 +153,17 @@ def _joined(values: pd.Series[Any], separator: str) -> pd.Series[Any]:
 
 def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:
     text, wrong = convert(values, Column(name=str(values.name), dtype="string", format=how.format))
+    if pd.api.types.is_datetime64_any_dtype(values.dtype) and _four_digits(values):
+        return text, wrong  # what was a moment before is one in text too
     codes, known = pd.factorize(pd.Series(text))
     no_date = (part_indices(known.tolist(), ["day"])[:, 0] == 0) & (known != "")
     wrong |= no_date[codes]
     return pd.Series(text).mask(wrong, "").array, wrong
+
+
+def _four_digits(moments: pd.Series[Any]) -> bool:
+    years = moments.dropna().agg(["min", "max"]).dt.year
+    return bool(years.between(0, 9999).all())
 
 
 def parts(config: PreprocessStageConfig) -> dict[str, tuple[str, ColumnConfig | None]]:

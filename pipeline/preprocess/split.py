@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,21 @@ from pipeline.core.errors import ConfigError, DataError, PipelineError
 from pipeline.core.records import SPLITS, Split
 from pipeline.preprocess.config import HashSplit, RandomSplit, SplitConfig, TimeSplit
 from pipeline.preprocess.raw import SPLIT_KEY
-
-Places = NDArray[np.int8]
-"""For each row the index of its split in `SPLITS`."""
+from pipeline.preprocess.row_hash import Hashes, hash_rows
+from pipeline.preprocess.split_random import Places, at_random
+from pipeline.preprocess.summary_cells import Distinct
 
 _TRAIN, _VALIDATION, _TEST = range(3)
-_DECILES = 10
 
 
-def assign(
-    frame: pd.DataFrame, config: SplitConfig, strata: NDArray[Any], same: NDArray[np.int64]
-) -> Places:
+def assign(frame: pd.DataFrame, config: SplitConfig, strata: NDArray[Any], units: Hashes) -> Places:
     """Gives every row its split; the same rows always get the same splits.
 
     Args:
         frame: Clean rows, with `SPLIT_KEY` columns.
         config: How to split.
         strata: Label of each row, for a stratified random split.
-        same: Rows with equal numbers stay together in a random split.
+        units: Rows with equal numbers stay together in a random split.
 
     Raises:
         DataError: A split gets no row.
@@ -43,9 +41,11 @@ def assign(
         case HashSplit():
             places = by_hash([frame[SPLIT_KEY + name] for name in config.columns], config)
         case RandomSplit():
-            places = at_random(strata, same, config)
-    _refuse_empty(places, frame, config)
-    verify(frame, places, config, same)
+            places = at_random(strata, units, config)
+    shared = Shared()
+    shared.add(frame, places, config)
+    shared.refuse(config)
+    verify(frame, places, config, units)
     return places
 
 
@@ -88,38 +88,10 @@ def by_hash(keys: list[pd.Series[Any]], config: HashSplit) -> Places:
     return _shared(mixed / 2.0**64, config.validation_fraction, config.test_fraction)
 
 
-def at_random(labels: NDArray[Any], same: NDArray[np.int64], config: RandomSplit) -> Places:
-    """By a seeded shuffle of the distinct rows, within each stratum where the config says so.
-
-    Every stratum of n rows gives `round(n * fraction)` of them to test and validation.
-    """
-    first = groups = same
-    if not np.array_equal(same, np.arange(len(same))):  # sorting is for those who have copies
-        _, first, groups = np.unique(same, return_index=True, return_inverse=True)
-    strata = _strata(labels[first]) if config.stratify else np.zeros(len(first), np.int64)
-    shuffled = np.random.default_rng(config.seed).permutation(len(first))
-    order = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    sizes = np.bincount(strata)
-    ranks = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    size = sizes[strata[order]]
-    test = np.round(size * config.test_fraction)
-    validation = np.round(size * config.validation_fraction)
-    places = np.empty(len(order), np.int8)
-    places[order] = np.where(ranks < test, _TEST, np.where(ranks < test + validation, 1, 0))
-    return places[groups]
-
-
 def _shared(fraction: NDArray[np.float64], validation: float, test: float) -> Places:
     return np.where(fraction < test, _TEST, np.where(fraction < test + validation, 1, 0)).astype(
         np.int8
     )
-
-
-def _strata(labels: NDArray[Any]) -> NDArray[np.int64]:
-    if labels.dtype.kind == "i":
-        return labels.astype(np.int64)
-    cuts = np.unique(np.quantile(labels, np.arange(1, _DECILES) / _DECILES))
-    return np.searchsorted(cuts, labels, side="right").astype(np.int64)
 
 
 def _moment(config: TimeSplit, name: str) -> np.datetime64:
@@ -135,24 +107,91 @@ def _moment(config: TimeSplit, name: str) -> np.datetime64:
     return moment
 
 
-def _refuse_empty(places: Places, frame: pd.DataFrame, config: SplitConfig) -> None:
-    rows = counts(places)
-    empty = [name for name, count in rows.items() if count == 0]
-    if not empty:
-        return
-    said = ", ".join(f"{name} {count:,}" for name, count in rows.items())
-    remedy = "bring more rows, or set larger fractions under data.split"
-    if isinstance(config, TimeSplit):
-        times = frame[SPLIT_KEY + config.column]
-        said += f"; {config.column} runs from {times.min()} to {times.max()}"
-        remedy = "move data.split.validation_from and data.split.test_from inside that range"
-    if isinstance(config, HashSplit):
-        keys = len(frame[[SPLIT_KEY + name for name in config.columns]].drop_duplicates())
-        said += f"; there are {keys:,} keys"
-    raise DataError(
-        f"the {' and the '.join(empty)} split has no row ({said})",
-        expected="rows in every split",
-        remedy=remedy,
+@dataclass
+class Shared:
+    """How rows were shared between the splits; mergeable.
+
+    Attributes:
+        rows: Rows of each split.
+        ends: Of a time split the first and the last moment of each.
+        words: The same of all rows, as they are written.
+        keys: How many keys a hash split has.
+    """
+
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(SPLITS), np.int64))
+    ends: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    words: tuple[Any, Any] | None = None
+    keys: Distinct = field(default_factory=Distinct)
+
+    def add(self, frame: pd.DataFrame, places: Places, config: SplitConfig) -> None:
+        """Adds rows with their `SPLIT_KEY` columns and their places."""
+        if not len(places):
+            return
+        self.rows = self.rows + np.bincount(places, minlength=len(SPLITS))
+        if isinstance(config, TimeSplit):
+            moments = frame[SPLIT_KEY + config.column]
+            values = _times(moments, config)
+            for place in np.unique(places).tolist():
+                mine = values[places == place]
+                self._stretch(place, mine.min(), mine.max())
+            self._word(moments.min(), moments.max())
+        if isinstance(config, HashSplit):
+            self.keys.add(hash_rows(frame[[SPLIT_KEY + name for name in config.columns]]))
+
+    def merge(self, other: Shared) -> None:
+        """Adds what `other` has seen."""
+        self.rows = self.rows + other.rows
+        for place, ends in other.ends.items():
+            self._stretch(place, *ends)
+        if other.words:
+            self._word(*other.words)
+        self.keys.merge(other.keys)
+
+    @property
+    def counts(self) -> Mapping[Split, int]:
+        """Rows of each split."""
+        return dict(zip(SPLITS, self.rows.tolist(), strict=True))
+
+    def refuse(self, config: SplitConfig) -> None:
+        """Raises a DataError where a split has no row, a PipelineError where time runs back."""
+        self._refuse_empty(config)
+        for earlier, later in ((_TRAIN, _VALIDATION), (_VALIDATION, _TEST)):
+            if self.ends and self.ends[earlier][1] >= self.ends[later][0]:
+                raise _not_in_order(earlier, config)
+
+    def _stretch(self, place: int, low: Any, high: Any) -> None:
+        before = self.ends.get(place, (low, high))
+        self.ends[place] = (min(before[0], low), max(before[1], high))
+
+    def _word(self, low: Any, high: Any) -> None:
+        before = self.words or (low, high)
+        self.words = (min(before[0], low), max(before[1], high))
+
+    def _refuse_empty(self, config: SplitConfig) -> None:
+        empty = [name for name, count in self.counts.items() if count == 0]
+        if not empty:
+            return
+        said = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
+        remedy = "bring more rows, or set larger fractions under data.split"
+        if isinstance(config, TimeSplit) and self.words:
+            said += f"; {config.column} runs from {self.words[0]} to {self.words[1]}"
+            remedy = "move data.split.validation_from and data.split.test_from inside that range"
+        if isinstance(config, HashSplit):
+            said += f"; there are {self.keys.count:,} keys"
+        raise DataError(
+            f"the {' and the '.join(empty)} split has no row ({said})",
+            expected="rows in every split",
+            remedy=remedy,
+        )
+
+
+def _not_in_order(earlier: int, config: SplitConfig) -> PipelineError:
+    column = config.column if isinstance(config, TimeSplit) else ""
+    return PipelineError(
+        f"rows of {SPLITS[earlier]} are not all earlier than those of {SPLITS[earlier + 1]} "
+        f"({column})",
+        expected="splits in the order of time",
+        remedy="run preprocess again; report this where it happens again",
     )
 
 
@@ -162,9 +201,7 @@ def counts(places: Places) -> Mapping[Split, int]:
     return dict(zip(SPLITS, rows, strict=True))
 
 
-def verify(
-    frame: pd.DataFrame, places: Places, config: SplitConfig, same: NDArray[np.int64]
-) -> None:
+def verify(frame: pd.DataFrame, places: Places, config: SplitConfig, units: Hashes) -> None:
     """Makes sure that nothing leaks from one split to another.
 
     Time runs strictly from train through validation to test; a key, or at random a row and its
@@ -175,24 +212,14 @@ def verify(
     """
     match config:
         case TimeSplit():
-            _verify_time(frame[SPLIT_KEY + config.column], places, config)
+            shared = Shared()
+            shared.add(frame, places, config)
+            shared.refuse(config)
         case HashSplit():
             keys = frame[[SPLIT_KEY + name for name in config.columns]]
             _verify_together(keys, places, ", ".join(config.columns))
         case RandomSplit():
-            _verify_together(pd.DataFrame({"row": same}), places, "equal rows")
-
-
-def _verify_time(moments: pd.Series[Any], places: Places, config: TimeSplit) -> None:
-    values = _times(moments, config)
-    for earlier, later in ((_TRAIN, _VALIDATION), (_VALIDATION, _TEST)):
-        if values[places == earlier].max() >= values[places == later].min():
-            raise PipelineError(
-                f"rows of {SPLITS[earlier]} are not all earlier than those of {SPLITS[later]} "
-                f"({config.column})",
-                expected="splits in the order of time",
-                remedy="run preprocess again; report this where it happens again",
-            )
+            _verify_together(pd.DataFrame({"row": units}), places, "equal rows")
 
 
 def _verify_together(keys: pd.DataFrame, places: Places, what: str) -> None:
@@ -205,16 +232,3 @@ def _verify_together(keys: pd.DataFrame, places: Places, what: str) -> None:
             expected="all rows of a key in one split",
             remedy="run preprocess again; report this where it happens again",
         )
-
-
-def with_groups(same: NDArray[np.int64], groups: pd.Series[Any]) -> NDArray[np.int64]:
-    """Gives rows of one group equal numbers; rows without a group keep theirs of `same`."""
-    codes, _ = pd.factorize(groups)
-    grouped = (groups != "").to_numpy()
-    return np.where(grouped, int(same.max(initial=0)) + 1 + codes, same)
-
-
-def same_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
-    """A number for each row; rows equal in every column have equal numbers."""
-    groups = frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup()
-    return np.asarray(groups, dtype=np.int64)

@@ -1,69 +1,51 @@
-"""The stream engine: the same pandas functions over batches of rows, and columns from disk.
+"""The stream engine: two passes over the parts of a table, by any number of workers.
 
-What looks at each row by itself (types, checks, cleaning) works on Arrow record batches. What
-needs all rows works on one column at a time, read from a working copy on disk. So the result is
-that of the pandas engine, to the last bit, and memory holds a batch, two columns, and what each
-row needs (hash, label, split) instead of the table.
+The first pass checks and cleans each part and writes a working copy. The second pass shares the
+rows between the splits, writes them as they are served, and sums up what features are fitted on.
+Workers keep a batch of rows in memory; what they hand back are summaries, whose size does not grow
+with the rows. Between the passes copies are sought by their hashes on disk.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyarrow import parquet
 
 from pipeline.core.artifacts import STATE, Artifacts
-from pipeline.core.features import FeatureSet
+from pipeline.core.features import FeatureSet, Label
 from pipeline.core.records import LABEL, SPLITS, Split
-from pipeline.core.table import as_served
 from pipeline.preprocess.check import require_relations
-from pipeline.preprocess.clean import (
-    DUPLICATES_NOTE,
-    Done,
-    clean_rows,
-    missing,
-    refuse_no_rows,
-)
+from pipeline.preprocess.check_breaches import examples
+from pipeline.preprocess.clean import DUPLICATES_NOTE, Done, refuse_no_rows
 from pipeline.preprocess.config import (
     BooleanConfig,
     ColumnConfig,
     PreprocessStageConfig,
     RandomSplit,
 )
-from pipeline.preprocess.label import Labelled, make_label
-from pipeline.preprocess.on_disk import TableOnDisk, Writer
-from pipeline.preprocess.raw import SPLIT_KEY, required_columns, split_columns, typed_table
-from pipeline.preprocess.split import Places, assign, with_groups
+from pipeline.preprocess.label import decided
+from pipeline.preprocess.part_clean import Cleaned, clean_part, copies, keys, unique_ids
+from pipeline.preprocess.part_split import (
+    Divided,
+    Plan,
+    label_cells,
+    no_rows,
+    rank_part,
+    split_part,
+)
+from pipeline.preprocess.parts import Job, planned, raw_batches
+from pipeline.preprocess.split_random import Ranked, tenths
 from pipeline.preprocess.stream_check import BatchCheck
-
-_DROPPED = -1
-"""Place of a row that equals an earlier one."""
-
-
-@dataclass
-class Cleaned:
-    """The clean rows on disk, and what is kept of each in memory.
-
-    Attributes:
-        table: Working columns, `LABEL` and `SPLIT_KEY` columns.
-        hashes: Of every row all its values; equal rows, equal hashes.
-        done: What each cleaning rule did.
-        missed: Columns that miss a value in some row.
-    """
-
-    table: TableOnDisk
-    hashes: NDArray[np.uint64]
-    done: list[Done]
-    missed: set[str] = field(default_factory=set)
+from pipeline.preprocess.target_means import Extra
+from pipeline.preprocess.workers import Workers
 
 
 @contextmanager
@@ -78,178 +60,143 @@ def scratch_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def clean_batches(
+def begun(
     config: PreprocessStageConfig,
     columns: Mapping[str, ColumnConfig],
     artifacts: Artifacts,
     scratch: Path,
-) -> Cleaned:
-    """Checks and cleans the raw table batch by batch.
+) -> Job:
+    """Divides the raw table.
 
     Raises:
-        DataError: The table breaks its schema, or a label is missing where that is an error.
+        DataError: A column is not in the table.
         ConfigError: `at_most` names no column of the same kind.
+        PipelineError: The table is missing or damaged.
     """
     require_relations(columns)
-    seen = BatchCheck(artifacts, config, columns)
-    hashes: list[NDArray[np.uint64]] = []
-    done: list[list[Done]] = []
-    missed: set[str] = set()
-    path = scratch / "clean.parquet"
-    with Writer(path) as writer:
-        offset = 0
-        for raw in _raw_batches(artifacts, config):
-            typed = typed_table(raw, config)
-            seen.look(typed, offset)
-            typed.frame.index = pd.RangeIndex(offset, offset + len(raw))
-            offset += len(raw)
-            cleaning = clean_rows(typed, columns, config.label.column, config.preprocess)
-            frame = cleaning.frame
-            done.append(cleaning.done)
-            hashes.append(_row_hashes(frame))
-            missed |= {str(name) for name in frame if missing(frame[name]).any()}
-            writer.write(frame)
-    seen.refuse()
-    merged = _merged(done, list(columns))
-    rows = sum(map(len, hashes))
-    if rows == 0:
-        refuse_no_rows(rows, merged)
-    return Cleaned(TableOnDisk(path), np.concatenate(hashes), merged, missed)
+    return planned(config, columns, artifacts, scratch)
 
 
-def _raw_batches(artifacts: Artifacts, config: PreprocessStageConfig) -> Iterator[pd.DataFrame]:
-    names = required_columns(artifacts.raw_table, config)
-    with parquet.ParquetFile(artifacts.raw_table.path) as file:
-        gaps = _columns_with_gaps(file)
-        for batch in file.iter_batches(config.preprocess.stream.batch_rows, columns=names):
-            table = pa.Table.from_batches([batch])
-            for place, one in enumerate(table.schema):
-                # A whole column with a gap is float64 in pandas, so each of its batches must be.
-                if one.name in gaps and pa.types.is_integer(one.type):
-                    floats = table.column(place).cast(pa.float64(), safe=False)
-                    table = table.set_column(place, one.name, floats)
-            yield table.to_pandas()[names]
-
-
-def _columns_with_gaps(file: parquet.ParquetFile) -> set[str]:
-    gaps = set()
-    for group in range(file.metadata.num_row_groups):
-        for place in range(file.metadata.num_columns):
-            chunk = file.metadata.row_group(group).column(place)
-            statistics = chunk.statistics
-            if statistics is None or not statistics.has_null_count or statistics.null_count:
-                gaps.add(chunk.path_in_schema)
-    return gaps
-
-
-def _merged(batches: list[list[Done]], columns: list[str]) -> list[Done]:
-    """What each rule did to all batches together; its columns in the order of the table."""
-    merged = []
-    for same in zip(*batches, strict=True):
-        named = {column for one in same for column in one.columns}
-        known = [column for column in columns if column in named]
-        ordered = (*known, *sorted(named - set(known)))
-        merged.append(replace(same[0], rows=sum(one.rows for one in same), columns=ordered))
-    return merged
-
-
-def _row_hashes(frame: pd.DataFrame) -> NDArray[np.uint64]:
-    """A number for each row; rows equal in every column, missing or not, have equal numbers.
-
-    Rows that differ share one of 2**64 numbers by chance: once among ten million rows in 370,000
-    tables.
-    """
-    # Adding zero turns -0.0 into 0.0, and there is one NaN only.
-    plain = {
-        name: values.where(values.notna(), np.nan) + 0.0 if values.dtype.kind == "f" else values
-        for name, values in frame.items()
-    }
-    hashes = pd.util.hash_pandas_object(pd.DataFrame(plain), index=False)
-    return hashes.to_numpy().astype(np.uint64)
-
-
-def label_and_places(
-    cleaned: Cleaned, config: PreprocessStageConfig
-) -> tuple[Labelled, Places, NDArray[Any]]:
-    """Drops copies, makes the label and shares the rows between the splits.
-
-    Returns:
-        The label of the rows that are kept, the place of every clean row (-1 for a copy), and the
-        label of every clean row (0 for a copy).
+def first_pass(job: Job, workers: Workers) -> Cleaned:
+    """Checks and cleans all rows, and drops copies.
 
     Raises:
-        DataError: No row, one class, or an empty split is left.
+        DataError: The table breaks its schema, a label is missing where that is an error, or no
+            row is left.
+    """
+    whole = Cleaned(BatchCheck(job.config, job.columns))
+    for seen in workers.map(partial(clean_part, job), job.parts):
+        whole.merge(seen, job.columns)
+    for name in unique_ids(job):
+        _look_for_repeated(name, job, workers, whole.check)
+    whole.check.refuse()
+    refuse_no_rows(whole.rows, whole.done)
+    if job.config.preprocess.duplicates == "drop":
+        found = sum(workers.map(copies(job).find_in, range(job.buckets)))
+        whole.done.append(Done("duplicates", found, DUPLICATES_NOTE))
+        whole.rows -= found
+    return whole
+
+
+def _look_for_repeated(name: str, job: Job, workers: Workers, check: BatchCheck) -> None:
+    shown = job.config.preprocess.shown_rows
+    look = partial(keys(job, name).repeated_in, shown=shown)
+    found = list(workers.map(look, range(job.buckets)))
+    rows = sum(count for count, _ in found)
+    if rows:
+        first = sorted(place for _, places in found for place in places)[:shown]
+        check.repeated(name, rows, [_example(job, name, *place) for place in first])
+
+
+def _example(job: Job, name: str, part: int, row: int) -> str:
+    """What stands in the raw table, for people."""
+    number = job.parts[part].start + row
+    for raw in raw_batches(job, job.parts[part]):
+        if number <= raw.index[-1]:
+            place = number - int(raw.index[0])
+            return examples(raw[name], np.array([place]), 1, int(raw.index[0]))[0]
+    raise ValueError(f"part {part} has no row {row}")
+
+
+def second_pass(job: Job, cleaned: Cleaned, workers: Workers) -> tuple[Label, Divided]:
+    """Shares the rows between the splits, and writes each part of each split.
+
+    Raises:
+        DataError: One class or value only, or an empty split, is left.
         ConfigError: A bound of a time split is no moment.
     """
-    copies = np.zeros(len(cleaned.hashes), np.bool_)
-    if config.preprocess.duplicates == "drop":
-        copies = pd.Series(cleaned.hashes).duplicated().to_numpy()
-        cleaned.done.append(Done("duplicates", int(copies.sum()), DUPLICATES_NOTE))
-    kept = ~copies
-    refuse_no_rows(int(kept.sum()), cleaned.done)
-    labelled = make_label(cleaned.table[LABEL][kept].reset_index(drop=True), config.label)
-    keys = [SPLIT_KEY + name for name in split_columns(config.split)]
-    frame = pd.DataFrame(
-        {name: cleaned.table[name][kept] for name in keys},
-        index=None if keys else pd.RangeIndex(int(kept.sum())),
-    )
-    same = np.arange(int(kept.sum()))
-    if isinstance(config.split, RandomSplit) and config.preprocess.duplicates == "keep":
-        same = pd.factorize(cleaned.hashes)[0].astype(np.int64)
-    if config.group is not None:
-        same = with_groups(same, cleaned.table[config.group][kept])
-    places = np.full(len(kept), _DROPPED, np.int8)
-    places[kept] = assign(frame, config.split, labelled.values, same)
-    labels = np.zeros(len(kept), labelled.values.dtype)
-    labels[kept] = labelled.values
-    return labelled, places, labels
-
-
-def write_splits(
-    cleaned: Cleaned,
-    places: Places,
-    labels: NDArray[Any],
-    columns: Mapping[str, ColumnConfig],
-    scratch: Path,
-) -> dict[Split, TableOnDisk]:
-    """Writes the rows of each split with their label, in their order."""
-    paths = {name: scratch / f"{name}.parquet" for name in SPLITS}
+    config = job.config
+    cleaned.label.rows = cleaned.rows
+    label = decided(cleaned.label, config.label)
     always = {
         name
-        for name, how in columns.items()
+        for name, how in job.columns.items()
         if isinstance(how, BooleanConfig) and name not in cleaned.missed
     }
-    with ExitStack() as stack:
-        writers = {name: stack.enter_context(Writer(path)) for name, path in paths.items()}
-        start = 0
-        for frame in cleaned.table.batches():
-            here = slice(start, start + len(frame))
-            start = here.stop
-            served = frame[list(columns)].astype(dict.fromkeys(always, "bool"))
-            served = served.assign(**{LABEL: labels[here]})
-            for place, writer in enumerate(writers.values()):
-                writer.write(served[places[here] == place])
-    return {name: TableOnDisk(path) for name, path in paths.items()}
+    plan = Plan(label, frozenset(always), _ranked(job, label, workers))
+    whole = no_rows(job, plan)
+    for seen in workers.map(partial(split_part, job, plan), job.parts):
+        whole.merge(seen)
+    whole.shared.refuse(config.split)
+    return label, whole
 
 
-def write_processed(
-    splits: Mapping[Split, TableOnDisk],
-    features: FeatureSet,
-    folder: Path,
-    extra: Mapping[str, NDArray[np.float32]],
-) -> dict[Split, TableOnDisk]:
-    """Writes the processed tables as they are served; `extra` columns go to the training split."""
-    written: dict[Split, TableOnDisk] = {}
-    for name, split in splits.items():
-        path = folder / f"{name}.parquet"
+def _ranked(job: Job, label: Label, workers: Workers) -> Ranked | None:
+    """Where the places of a random split change."""
+    how = job.config.split
+    if not isinstance(how, RandomSplit):
+        return None
+    cuts = None
+    if how.stratify and label.task == "regression":
+        cuts = tenths(merged(workers.map(partial(label_cells, job, label), job.parts)))
+    return merged(workers.map(partial(rank_part, job, label, cuts), job.parts))
+
+
+class _Mergeable(Protocol):
+    def merge(self, other: Self) -> None: ...
+
+
+M = TypeVar("M", bound=_Mergeable)
+
+
+def merged(summaries: Iterable[M]) -> M:
+    """One of all, put together in their order."""
+    found = iter(summaries)
+    whole = next(found)
+    for one in found:
+        whole.merge(one)
+    return whole
+
+
+def write_processed(job: Job, features: FeatureSet, extra: Extra, folder: Path) -> None:
+    """Puts the parts of each split under each other; `extra` columns go to the training split."""
+    wanted = [*(column.name for column in features.columns), *features.kept, LABEL]
+    for name in SPLITS:
         further = extra if name == "train" else {}
-        with Writer(path) as writer:
+        with ExitStack() as stack:
+            writer: Any = None
             start = 0
-            for frame in split.batches():
-                here = slice(start, start + len(frame))
+            for group in _groups(written(job, name), wanted):
+                here = slice(start, start + group.num_rows)
                 start = here.stop
-                served = as_served(frame, features.columns)
-                kept = {k: frame[k] for k in (*features.kept, LABEL)}
-                writer.write(served.assign(**kept, **{k: v[here] for k, v in further.items()}))
-        written[name] = TableOnDisk(path)
-    return written
+                table = group
+                for column, values in further.items():
+                    table = table.append_column(column, pa.array(values[here]))
+                if writer is None:
+                    path = folder / f"{name}.parquet"
+                    made = parquet.ParquetWriter(path, table.schema, compression="zstd")
+                    writer = stack.enter_context(made)
+                writer.write_table(table)
+
+
+def written(job: Job, split: Split) -> list[Path]:
+    """The files of a split, in order."""
+    paths = [job.split(split, part) for part in job.parts]
+    return [path for path in paths if path.exists()]
+
+
+def _groups(paths: list[Path], columns: list[str]) -> Iterator[pa.Table]:
+    for path in paths:
+        with parquet.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=columns)

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
-import pandas as pd
-
-from pipeline.core.artifacts import Artifacts
-from pipeline.preprocess.check import breaches
+from pipeline.preprocess.check import UNIQUE, breaches
 from pipeline.preprocess.check_breaches import Rule, Told, explained, told_of, touched_rows
 from pipeline.preprocess.clean import missing
 from pipeline.preprocess.config import ColumnConfig, IdConfig, PreprocessStageConfig
-from pipeline.preprocess.raw import Typed, typed_values
+from pipeline.preprocess.raw import Typed
 
 _ORDER = get_args(Rule)
 
 
 class BatchCheck:
-    """Holds a table against its schema, one batch after the other.
+    """Holds a table against its schema, one batch after the other; mergeable.
 
     Args:
-        artifacts: Where the raw table is, for rules that compare rows with each other.
         config: Label, rules and how many rows to show.
         columns: Declared columns.
     """
 
-    def __init__(
-        self,
-        artifacts: Artifacts,
-        config: PreprocessStageConfig,
-        columns: Mapping[str, ColumnConfig],
-    ) -> None:
-        self._artifacts = artifacts
+    def __init__(self, config: PreprocessStageConfig, columns: Mapping[str, ColumnConfig]) -> None:
         self._config = config
         self._columns = columns
         self._of_rows = {name: _of_rows(how) for name, how in columns.items()}
@@ -54,9 +44,25 @@ class BatchCheck:
         found = [one for one in breaches(typed, self._of_rows, rules) if one.rule != "no_value"]
         self._touched += touched_rows(found)
         for one in found:
-            new = told_of(one, typed, self._config.label.column, rules.shown_rows, offset)
-            key = (one.column, one.rule, one.said)
-            self._told[key] = _added(self._told.get(key), new, rules.shown_rows)
+            self._tell(
+                one.column,
+                one.rule,
+                told_of(one, typed, self._config.label.column, rules.shown_rows, offset),
+            )
+
+    def merge(self, other: BatchCheck) -> None:
+        """Adds what `other` has seen of later rows."""
+        self._order = self._order or other._order
+        self._rows += other._rows
+        self._touched += other._touched
+        self._gone.update(other._gone)
+        for (column, rule, _), told in other._told.items():
+            self._tell(column, rule, told)
+
+    def repeated(self, column: str, rows: int, shown: Sequence[str]) -> None:
+        """Notes that `rows` rows of a unique id are not the only ones with their value."""
+        self._touched += rows
+        self._tell(column, "not_unique", Told(column, UNIQUE, rows, tuple(shown)))
 
     def refuse(self) -> None:
         """Raises a DataError where a rule was broken in any batch."""
@@ -69,6 +75,10 @@ class BatchCheck:
             )
             raise explained([self._told[key] for key in ordered], self._touched, self._rows)
 
+    def _tell(self, column: str, rule: Rule, new: Told) -> None:
+        key = (column, rule, new.said)
+        self._told[key] = _added(self._told.get(key), new, self._config.preprocess.shown_rows)
+
     def _whole(self, name: str, how: ColumnConfig) -> Iterator[tuple[Rule, Told]]:
         share = self._gone[name] / max(self._rows, 1)
         shown = (f"{share:.1%} missing",)
@@ -77,18 +87,6 @@ class BatchCheck:
         if share > how.max_missing_fraction:
             said = f"misses at most {how.max_missing_fraction:.4g} of its values"
             yield "too_many_missing", Told(name, said, None, shown)
-        if isinstance(how, IdConfig) and how.unique:
-            yield from self._repeated(name, how)
-
-    def _repeated(self, name: str, how: IdConfig) -> Iterator[tuple[Rule, Told]]:
-        raw = self._artifacts.raw_table.read([name])
-        typed = Typed(raw, pd.DataFrame({name: typed_values(raw[name], how)[0]}), {})
-        only = replace(how, max_missing_fraction=1.0)
-        for one in breaches(typed, {name: only}, self._config.preprocess):
-            if one.rule == "not_unique":
-                self._touched += len(one.rows)
-                limit = self._config.preprocess.shown_rows
-                yield one.rule, told_of(one, typed, self._config.label.column, limit)
 
 
 def _of_rows(how: ColumnConfig) -> ColumnConfig:

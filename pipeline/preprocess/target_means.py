@@ -7,22 +7,26 @@ the means of the other folds' rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from pipeline.core.features import FeatureSet, Label, TargetFeature
 from pipeline.core.records import LABEL
 from pipeline.core.target import OUT_OF_FOLD, word_places
-from pipeline.preprocess.on_disk import Rows, TableOnDisk
+from pipeline.preprocess.on_disk import Rows, TrainingRows
+from pipeline.preprocess.row_hash import Hashes, mixed, together
 
 Floats = NDArray[np.float64]
+Extra = Mapping[str, NDArray[np.float32]]
+"""Columns of the training split that no served row has, float32 `[rows]` each, by name."""
 
-_FOLD_KEY = "target folds 01!"
-"""Sixteen bytes: the folds are to have nothing to do with the hashes of the split."""
+_FOLD_KEY = np.uint64(0x7461726765742131)
+"""The folds are to have nothing to do with the hashes of the split."""
 
 
 def label_outputs(labels: NDArray[Any], label: Label) -> Floats:
@@ -64,7 +68,7 @@ def target_scales(means: Floats, rows: Floats) -> tuple[Floats, Floats]:
     return centers, np.where(scales > 1e-9 * np.maximum(1.0, np.abs(centers)), scales, 1.0)
 
 
-def out_of_fold(train: Rows, features: FeatureSet) -> dict[str, NDArray[np.float32]]:
+def out_of_fold(train: Rows, features: FeatureSet) -> Extra:
     """The dense columns of target encoding for training rows, by `OUT_OF_FOLD` and their name.
 
     Args:
@@ -76,7 +80,7 @@ def out_of_fold(train: Rows, features: FeatureSet) -> dict[str, NDArray[np.float
         float32 `[rows]` each; empty where no column is of kind target.
     """
     made: dict[str, NDArray[np.float32]] = {}
-    hashes: NDArray[np.uint64] | None = None
+    hashes: Hashes | None = None
     for feature in features.features:
         if not isinstance(feature, TargetFeature):
             continue
@@ -107,25 +111,18 @@ def _of_other_folds(
     return dense
 
 
-def _row_hashes(train: Rows, group: str | None) -> NDArray[np.uint64]:
+def _row_hashes(train: Rows, group: str | None) -> Hashes:
     """A number for each row, equal for equal rows and for rows of one group."""
-    if group is not None:
-        words = np.array(train[group], dtype=object)
-        alone = words == ""
-        hashes = pd.util.hash_array(words, hash_key=_FOLD_KEY).astype(np.uint64)
-        hashes[alone] = np.flatnonzero(alone)
-        return hashes
-    frames = (_hashed(frame) for frame in _frames(train))
-    return np.concatenate(list(frames))
-
-
-def _hashed(frame: pd.DataFrame) -> NDArray[np.uint64]:
-    hashes = pd.util.hash_pandas_object(frame, index=False, hash_key=_FOLD_KEY)
-    return hashes.to_numpy().astype(np.uint64)
+    found = [together(frame[sorted(map(str, frame))], group) for frame in _frames(train)]
+    return mixed(np.concatenate(found) ^ _FOLD_KEY)
 
 
 def _frames(train: Rows) -> Iterator[pd.DataFrame]:
+    """The columns, without the label, which is no business of the folds."""
     if isinstance(train, pd.DataFrame):
-        yield train
-    elif isinstance(train, TableOnDisk):
-        yield from train.batches()
+        yield train.drop(columns=LABEL)
+    elif isinstance(train, TrainingRows):
+        for path in train.paths:
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches():
+                    yield batch.to_pandas().drop(columns=LABEL)

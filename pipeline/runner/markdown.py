@@ -153,8 +153,10 @@ def _data(artifacts: Artifacts) -> Iterator[str]:
     joined = f", joined with {words(', '.join(source.joins))}" if source.joins else ""
     yield f"{source.rows:,} rows{joined}; SHA-256 `{source.sha256[:12]}`."
     path = artifacts.profile.path / "profile.json"
+    if not path.exists():  # preprocess.profile=false
+        return
     profile = build(Profile, read_json(path), path.name)
-    rows = ", ".join(f"{split} {count:,}" for split, count in profile.rows.items())
+    rows = ", ".join(f"{split} {count:,}" for split, count in profile.table_rows.items())
     yield f"Splits: {rows}."
     findings = profile.findings
     yield ""

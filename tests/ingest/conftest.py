@@ -37,7 +37,7 @@ class Ingest:
             source = {"kind": "file", "path": source}
         params = {
             "data": {"source": source, "joins": joins or {}},
-            "ingest": {"sample_rows": None, "seed": 0} | options,
+            "ingest": {"sample_rows": None, "seed": 0, "stream_above_bytes": 100_000_000} | options,
         }
         config = STAGE.configure(params)
         journal = Journal(self.root / "journal" / "ingest.jsonl")

@@ -23,7 +23,11 @@ from pipeline.preprocess.config import DriftConfig
 
 RULES: Mapping[str, Any] = {
     "engine": "pandas",
-    "stream": {"above_rows": 5_000_000, "batch_rows": 250_000},
+    "processes": 1,
+    "stream": {"above_rows": 5_000_000, "part_rows": 1_000_000, "batch_rows": 250_000},
+    "dask": {"address": "", "above_rows": 200_000_000},
+    "sample_rows": 500_000,
+    "profile": True,
     "wrong_type": "error",
     "out_of_range": "missing",
     "duplicates": "drop",
@@ -88,9 +92,11 @@ class Preprocess:
         label: Mapping[str, Any] | None = None,
         split: Mapping[str, Any] | None = None,
         crosses: Mapping[str, Any] | None = None,
+        group_rows: int | None = None,
+        stream: Mapping[str, int] | None = None,
         **rules: Any,
     ) -> dict[Split, pd.DataFrame]:
-        """Preprocesses `table`; returns what was written."""
+        """Preprocesses `table`, in row groups of `group_rows`; returns what was written."""
         config = STAGE.configure(
             {
                 "data": {
@@ -99,10 +105,12 @@ class Preprocess:
                     "label": label or LABEL_CONFIG,
                     "split": split or RANDOM,
                 },
-                "preprocess": {**RULES, **rules},
+                "preprocess": {**RULES, **rules, "stream": {**RULES["stream"], **(stream or {})}},
             }
         )
         self.artifacts.raw_table.write(table)
+        if group_rows:
+            table.to_parquet(self.artifacts.raw_table.path, row_group_size=group_rows)
         journal = Journal(self.root / "journal" / "preprocess.jsonl")
         STAGE.load()(config, self.artifacts, Context(root=self.root, journal=journal))
         return {name: self.artifacts.split(name).read() for name in SPLITS}

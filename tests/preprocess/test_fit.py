@@ -20,6 +20,7 @@ from pipeline.core.schema import build, dump
 from pipeline.preprocess.config import ColumnConfig, CrossConfig
 from pipeline.preprocess.fit import fit_features
 from pipeline.preprocess.fit_columns import embedding_dimension, quantile_boundaries
+from pipeline.preprocess.summary_cells import Cells, occurring
 
 NAN = float("nan")
 
@@ -162,10 +163,16 @@ def test_buckets_cut_the_clipped_number() -> None:
     assert made.tolist() == clipped.tolist()
 
 
+def boundaries(numbers: np.ndarray, buckets: int) -> tuple[float, ...]:
+    cells = Cells()
+    cells.add(*occurring(numbers))
+    return quantile_boundaries(cells, buckets)
+
+
 def test_equal_quantiles_are_merged() -> None:
-    assert quantile_boundaries(np.array([0.0] * 90 + [1.0] * 10), 4) == (1.0,)
-    assert quantile_boundaries(np.array([1.0, 10.0, 10.0, 10.0]), 4) == (10.0,)
-    assert quantile_boundaries(np.array([5.0, 5.0]), 3) == (5.0,)
+    assert boundaries(np.array([0.0] * 90 + [1.0] * 10), 4) == (1.0,)
+    assert boundaries(np.array([1.0, 10.0, 10.0, 10.0]), 4) == (10.0,)
+    assert boundaries(np.array([5.0, 5.0]), 3) == (5.0,)
 
 
 @hypothesis.given(
@@ -174,7 +181,7 @@ def test_equal_quantiles_are_merged() -> None:
 )
 def test_boundaries_increase_and_leave_no_bucket_empty(values: list[float], buckets: int) -> None:
     numbers = np.array(values)
-    cuts = quantile_boundaries(numbers, buckets)
+    cuts = boundaries(numbers, buckets)
     assert all(a < b for a, b in itertools.pairwise(cuts))
     assert 1 <= len(cuts) < buckets or len(cuts) == 1
     if numbers.min() < numbers.max():
@@ -185,7 +192,7 @@ def test_boundaries_increase_and_leave_no_bucket_empty(values: list[float], buck
 
 def test_many_different_numbers_fill_buckets_evenly() -> None:
     numbers = np.random.default_rng(0).permutation(1000).astype(float)
-    cuts = quantile_boundaries(numbers, 10)
+    cuts = boundaries(numbers, 10)
     assert np.bincount(np.searchsorted(cuts, numbers, side="right")).tolist() == pytest.approx(
         [100] * 10, abs=1
     )

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pipeline.core.errors import PipelineError
 from pipeline.preprocess.config import HashSplit, RandomSplit, TimeSplit
 from pipeline.preprocess.raw import SPLIT_KEY
-from pipeline.preprocess.split import assign, at_random, by_hash, by_time, counts, verify
+from pipeline.preprocess.split import assign, by_hash, by_time, counts, verify
+from pipeline.preprocess.split_random import at_random
 
 _LAW = settings(deadline=None, max_examples=60)
 _TIME = TimeSplit(
@@ -120,31 +121,35 @@ def test_a_key_of_two_columns_is_not_their_sum() -> None:
 def test_random_splits_keep_their_sizes(labels: list[int], seed: int, stratify: bool) -> None:
     config = _random(seed=seed, stratify=stratify)
     strata = np.array(labels)
-    places = at_random(strata, np.arange(len(labels)), config)
+    places = at_random(strata, np.arange(len(labels), dtype=np.uint64), config)
     for part in [places[strata == c] for c in set(labels)] if stratify else [places]:
         assert (part == 2).sum() == round(len(part) * 0.3)
         assert (part == 1).sum() == round(len(part) * 0.2)
-    np.testing.assert_array_equal(at_random(strata, np.arange(len(labels)), config), places)
+    np.testing.assert_array_equal(
+        at_random(strata, np.arange(len(labels), dtype=np.uint64), config), places
+    )
 
 
 @_LAW
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=60))
 def test_equal_rows_stay_together(same: list[int]) -> None:
-    groups = np.array(same)
+    groups = np.array(same, np.uint64)
     places = at_random(np.zeros(len(same), np.int64), groups, _random())
     for group in set(same):
         assert len(set(places[groups == group])) == 1
 
 
 def test_another_seed_is_another_split() -> None:
-    rows = np.arange(200)
-    first, second = (at_random(rows % 2, rows, _random(seed=seed)) for seed in (0, 1))
+    rows = np.arange(200, dtype=np.uint64)
+    first, second = (
+        at_random((rows % 2).astype(np.int64), rows, _random(seed=seed)) for seed in (0, 1)
+    )
     assert (first != second).mean() > 0.3
 
 
 def test_numbers_are_stratified_by_decile() -> None:
     label = np.random.default_rng(0).lognormal(size=1000)
-    places = at_random(label, np.arange(1000), _random(stratify=True))
+    places = at_random(label, np.arange(1000, dtype=np.uint64), _random(stratify=True))
     top = label >= np.quantile(label, 0.9)
     assert counts(places[top]) == {"train": 50, "validation": 20, "test": 30}
 
@@ -153,7 +158,7 @@ def test_a_planted_leak_between_splits_is_caught() -> None:
     rows = np.arange(300)
     days = pd.date_range("2024-01-01", periods=300).strftime("%Y-%m-%d")
     frame = pd.DataFrame({SPLIT_KEY + "at": days, SPLIT_KEY + "key": [f"k{i % 40}" for i in rows]})
-    groups = rows % 100
+    groups = (rows % 100).astype(np.uint64)
     for config, said in (
         (_TIME, "rows of train are not all earlier than those of validation"),
         (_HASH, "1 keys stand in more than one split, e.g. k"),

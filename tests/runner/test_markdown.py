@@ -77,6 +77,7 @@ def profile(*findings):
         task="binary",
         classes=("no", "yes"),
         rows={"train": 800, "validation": 100, "test": 100},
+        table_rows={"train": 800, "validation": 100, "test": 100},
         label_distribution=bars,
         findings=findings,
         cleaning=(),

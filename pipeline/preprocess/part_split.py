@@ -1,0 +1,235 @@
+"""The second pass over a part: which split each row is in, what is fitted, and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from pipeline.core.features import Label
+from pipeline.core.records import LABEL, SPLITS, Split
+from pipeline.preprocess.config import (
+    BooleanConfig,
+    ColumnConfig,
+    HashSplit,
+    RandomSplit,
+    TimeSplit,
+    is_feature,
+)
+from pipeline.preprocess.label import label_values
+from pipeline.preprocess.part_clean import SAMPLED, UNIT, clean_batches, copies
+from pipeline.preprocess.parts import Job, Part, whole_file
+from pipeline.preprocess.raw import SPLIT_KEY
+from pipeline.preprocess.split import Shared, by_hash, by_time
+from pipeline.preprocess.split_random import Places, Ranked
+from pipeline.preprocess.summary import LabelSummary, Summary, new_summary
+from pipeline.preprocess.summary_cells import Cells, occurring
+
+_GROUP_ROWS = 250_000
+_DROPPED = -1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the second pass knows of all rows.
+
+    Attributes:
+        label: What the label's values mean.
+        always: Truth values that no row misses, which are served as bool.
+        ranked: Where the places of a random split change; None for the other splits.
+    """
+
+    label: Label
+    always: frozenset[str]
+    ranked: Ranked | None = None
+
+
+@dataclass
+class Divided:
+    """What the second pass has seen; mergeable.
+
+    Attributes:
+        shared: How the rows were shared.
+        summaries: Of the training rows, by column; kinds without a summary are left out.
+        label: Of the training rows.
+        samples: Some rows of each split, as they are served.
+    """
+
+    shared: Shared
+    summaries: dict[str, Summary]
+    label: LabelSummary
+    samples: dict[Split, list[pa.Table]] = field(
+        default_factory=lambda: {name: [] for name in SPLITS}
+    )
+
+    def merge(self, other: Divided) -> None:
+        """Adds what `other` has seen of later rows."""
+        self.shared.merge(other.shared)
+        for name, summary in self.summaries.items():
+            added: Any = other.summaries[name]
+            summary.merge(added)
+        self.label.merge(other.label)
+        for name, tables in other.samples.items():
+            self.samples[name] += tables
+
+
+def kept_rows(job: Job, part: Part, columns: list[str]) -> Iterator[pd.DataFrame]:
+    """Some columns of the clean rows of a part that equal no earlier row."""
+    for table, kept in _batches(job, part, columns):
+        yield table.to_pandas()[kept]
+
+
+def _batches(
+    job: Job, part: Part, columns: list[str] | None
+) -> Iterator[tuple[pa.Table, NDArray[np.bool_]]]:
+    """Clean rows, and which of them equal no earlier row."""
+    dropped = np.empty(0, np.int64)
+    if job.config.preprocess.duplicates == "drop":
+        dropped = np.sort(copies(job).copies_of(part.index))
+    start = 0
+    for table in clean_batches(job, part, columns):
+        kept = np.ones(table.num_rows, np.bool_)
+        low, high = np.searchsorted(dropped, [start, start + table.num_rows])
+        kept[dropped[low:high] - start] = False
+        start += table.num_rows
+        yield table, kept
+
+
+def label_cells(job: Job, label: Label, part: Part) -> Cells:
+    """The numbers of the label."""
+    cells = Cells()
+    for frame in kept_rows(job, part, [LABEL]):
+        cells.add(*occurring(label_values(frame[LABEL], label, job.config.label)))
+    return cells
+
+
+def rank_part(job: Job, label: Label, cuts: NDArray[np.float64] | None, part: Part) -> Ranked:
+    """Where the rows of a part stand in a random split."""
+    if not isinstance(job.config.split, RandomSplit):
+        raise TypeError("only the rows of a random split are ranked")
+    ranked = Ranked(job.config.split, cuts)
+    for frame in kept_rows(job, part, [LABEL, UNIT]):
+        labels = label_values(frame[LABEL], label, job.config.label)
+        ranked.add(labels, frame[UNIT].to_numpy())
+    return ranked
+
+
+def no_rows(job: Job, plan: Plan) -> Divided:
+    """What is known before any row was seen."""
+    summaries = {
+        name: new_summary(name, how, always=name in plan.always)
+        for name, how in job.columns.items()
+    }
+    return Divided(
+        Shared(),
+        {name: one for name, one in summaries.items() if one is not None},
+        LabelSummary(len(plan.label.classes)),
+    )
+
+
+def split_part(job: Job, plan: Plan, part: Part) -> Divided:
+    """Shares the rows of a part between the splits; writes them as they are served."""
+    seen = no_rows(job, plan)
+    config = job.config
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(GroupWriter(job.split(name, part))) for name in SPLITS}
+        for table, kept in _batches(job, part, None):
+            keys = table.select([n for n in table.column_names if n.startswith(SPLIT_KEY)])
+            frame = keys.to_pandas()
+            labels = label_values(table[LABEL].to_pandas(), plan.label, config.label)
+            places = np.where(kept, _places(frame, labels, table[UNIT], job, plan), _DROPPED)
+            seen.shared.add(frame[kept], places[kept], config.split)
+            served = _served(table, job.columns, labels, plan.always)
+            sampled = table[SAMPLED].to_numpy()
+            for place, name in enumerate(SPLITS):
+                mine = places == place
+                rows = served.filter(pa.array(mine))
+                writers[name].write(rows)
+                seen.samples[name].append(served.filter(pa.array(mine & sampled)))
+                if name == "train":
+                    _summarise(seen, rows)
+    return seen
+
+
+def _places(
+    keys: pd.DataFrame, labels: NDArray[Any], units: pa.ChunkedArray, job: Job, plan: Plan
+) -> Places:
+    match job.config.split:
+        case TimeSplit() as how:
+            return by_time(keys[SPLIT_KEY + how.column], how)
+        case HashSplit() as how:
+            return by_hash([keys[SPLIT_KEY + name] for name in how.columns], how)
+        case RandomSplit():
+            if plan.ranked is None:
+                raise ValueError("a random split needs ranks")
+            return plan.ranked.places(labels, units.to_numpy())
+
+
+def _served(
+    table: pa.Table,
+    columns: Mapping[str, ColumnConfig],
+    labels: NDArray[Any],
+    always: frozenset[str],
+) -> pa.Table:
+    """The columns as they are served, those that are no features last, and the label."""
+    made = {
+        name: table[name].cast(pa.bool_())
+        if isinstance(how, BooleanConfig) and name in always
+        else table[name]
+        for name, how in sorted(columns.items(), key=lambda one: not is_feature(one[1]))
+    }
+    return pa.table({**made, LABEL: pa.array(labels)})
+
+
+def _summarise(seen: Divided, train: pa.Table) -> None:
+    for name, summary in seen.summaries.items():
+        summary.add(train[name].to_pandas())
+    seen.label.add(train[LABEL].to_numpy())
+
+
+class GroupWriter:
+    """Writes tables under each other into a Parquet file, in row groups of some size.
+
+    Args:
+        path: The new file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._whole = whole_file(path)
+        self._waiting: list[pa.Table] = []
+        self._file: Any = None
+
+    def write(self, table: pa.Table) -> None:
+        """Adds rows; the first ones decide about columns and types."""
+        self._waiting.append(table)
+        if sum(one.num_rows for one in self._waiting) >= _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        table = pa.concat_tables(self._waiting)
+        self._waiting = []
+        if self._file is None:
+            self._file = parquet.ParquetWriter(self._aside, table.schema, compression="zstd")
+        if table.num_rows:
+            self._file.write_table(table)
+
+    def __enter__(self) -> GroupWriter:
+        """Opens nothing yet: the types are known with the first rows."""
+        self._aside = self._whole.__enter__()
+        return self
+
+    def __exit__(self, *failed: Any) -> None:
+        """Completes the file."""
+        if self._waiting and failed[0] is None:
+            self._flush()
+        if self._file is not None:
+            self._file.close()
+        self._whole.__exit__(*failed)
