@@ -285,11 +285,7 @@ def test_an_interrupt_leaves_nothing_half_written(
     assert artifacts.training.read().epochs == 1
 
 
-AUGMENTED = {
-    "train__augment__noise": 0.2,
-    "train__augment__mixup": 0.2,
-    "train__augment__resample": "under",
-}
+AUGMENTED = {"train__augment__noise": 0.2, "train__augment__mixup": 0.2}
 
 
 @pytest.mark.parametrize(
