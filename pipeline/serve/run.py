@@ -6,12 +6,17 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 
 from pipeline.core.console import say
 from pipeline.serve.options import Options
 from pipeline.serve.server import Server
+
+_SWITCH_SECONDS = 0.001
+"""How long one thread may keep Python from the others that want it; Python's own choice of 5 ms is
+longer than most answers take."""
 
 
 def serve_until_signalled(options: Options) -> int:
@@ -26,6 +31,7 @@ def serve_until_signalled(options: Options) -> int:
     logging.getLogger("pipeline.serve").setLevel(logging.INFO)
     # Bytes that are no message are their client's mistake, and it is told; the log need not be.
     logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = Server(options)
 
     def end(number: int, _frame: FrameType | None) -> None:
