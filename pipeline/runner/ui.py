@@ -53,7 +53,7 @@ def run_ui(root: Path, *, port: int, browser: bool) -> int:
         _await_answer(process, address)
         _show(address, browser=browser)
         say("Ctrl-C stops it")
-        return process.wait()
+        return _end_of(process)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -76,6 +76,13 @@ def _start(root: Path, store: str, port: int) -> subprocess.Popen[bytes]:
         start_new_session=True,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads here, and nothing is allocated
     )
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Waits in short steps: Ctrl-C may reach a thread of some library, which does not wake this."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=1.0)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -46,7 +46,8 @@ def serve_until_signalled(options: Options) -> int:
     server.start()
     if not server.ending.is_set():
         _announce(server)
-    server.ending.wait()
+    while not server.ending.wait(1.0):
+        pass  # a signal may reach a thread of some library, which does not wake this one
     _tell("draining")
     server.stop()
     return 0

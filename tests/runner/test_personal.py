@@ -22,7 +22,7 @@ def test_columns_of_source_and_joins() -> None:
     }
     params = {
         "data": {"source": source, "joins": {"home": join}},
-        "ingest": {"sample_rows": None, "seed": 0},
+        "ingest": {"sample_rows": None, "seed": 0, "stream_above_bytes": 100_000_000},
     }
     assert personal_columns(params) == {"email", "name", "zip", "home_zip"}
 

@@ -30,9 +30,10 @@ from tests.stores import REPOSITORY, TRACKING, put_store
 SERVER = TrackingConfig(kind="server", experiment="remote")
 
 UI = """
-import sys
+import signal, sys
 from pathlib import Path
 from pipeline.runner.ui import run_ui
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in background
 sys.exit(run_ui(Path(sys.argv[1]), port=0, browser=False))
 """
 
