@@ -6,6 +6,7 @@ inputs may bear any name, which keyword arguments may not.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 Array = NDArray[Any]
 Runner = Callable[..., list[Any]]
+_Key = tuple[tuple[str, ...], tuple[str, ...], int]
 
 _CALLERS_THREAD = -1
 _MOST_RUNNERS = 64
@@ -60,7 +62,8 @@ class SavedModelSession:
             config.inter_op_parallelism_threads = threads
             config.intra_op_parallelism_threads = threads
         self._session = tf.compat.v1.Session(graph=graph, config=config)
-        self._runners: dict[tuple[tuple[str, ...], tuple[str, ...], int], Runner] = {}
+        self._runners: dict[_Key, Runner] = {}
+        self._preparing = threading.Lock()
         try:
             with graph.as_default(), _without_deprecation_notice():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, tags, str(folder))
@@ -86,12 +89,24 @@ class SavedModelSession:
             tf.errors.OpError: An op refused; DEADLINE_EXCEEDED where it was stopped.
         """
         key = (tuple(feeds), tuple(fetches), timeout_ms)
-        runner = self._runners.get(key)
-        if runner is None:
-            runner = self._runners[key] = self._make_runner(*key)
+        runner = self._runners.get(key) or self._prepared(key)
+        return runner(*feeds.values())
+
+    def prepare(self, feeds: Sequence[str], fetches: Sequence[str]) -> None:
+        """Does what the first run of these would have to do; arguments are names, as for `run`.
+
+        Raises:
+            tf.errors.OpError: The graph has no such tensors.
+        """
+        self._prepared((tuple(feeds), tuple(fetches), 0))
+
+    def _prepared(self, key: _Key) -> Runner:
+        with self._preparing:  # it takes long, and many may ask for the same at once
+            if key not in self._runners:
+                self._runners[key] = self._make_runner(*key)
             if len(self._runners) > _MOST_RUNNERS:
                 self._runners.pop(next(iter(self._runners)), None)
-        return runner(*feeds.values())
+            return self._runners[key]
 
     def _make_runner(
         self, feeds: tuple[str, ...], fetches: tuple[str, ...], timeout_ms: int

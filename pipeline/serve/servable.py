@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -96,6 +97,16 @@ class Servable:
         self.signatures = {
             name: _signature(proto) for name, proto in self._session.signatures.items()
         }
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Before the first request, so that none has to wait when this takes over."""
+        for signature in self.signatures.values():
+            # What is wrong with a signature is told to who asks for it.
+            with contextlib.suppress(tf.errors.OpError, ValueError):
+                if signature.inputs:
+                    feeds, fetches = signature.inputs.values(), signature.outputs.values()
+                    self._session.prepare(tuple(feeds), tuple(fetches))
 
     async def run(
         self, feeds: Mapping[str, Array], fetches: Sequence[str], method: str = PREDICT
