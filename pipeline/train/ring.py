@@ -54,13 +54,16 @@ def join_ring(cluster: Cluster, gather: Gather) -> Ring | None:
     if not hosts <= _LOOPBACK:
         return None
     password = secrets.token_bytes(_PASSWORD_BYTES)  # whoever else is on this machine may call, too
-    with socket.create_server((_HERE, 0)) as listener:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((_HERE, 0)))
         mine = [listener.getsockname()[1], *np.frombuffer(password, np.int32)]
         everyone = gather(np.array([mine], np.int32))
         port, *theirs = everyone[(cluster.index + 1) % len(everyone)]
-        called = socket.create_connection((_HERE, int(port)), _MEETING_SECONDS)
+        called = stack.enter_context(socket.create_connection((_HERE, int(port)), _MEETING_SECONDS))
         called.sendall(np.array(theirs, np.int32).tobytes())
         heard = _hear(listener, password)
+        stack.pop_all()
+        listener.close()
     return Ring(cluster.index, len(everyone), heard, called)
 
 

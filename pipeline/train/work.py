@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from pipeline.core import runtime
 from pipeline.core.artifacts import STATE, Artifacts
@@ -58,12 +59,7 @@ def work(
         announce(config, len(source), cut, team)
 
     checkpoints = Checkpoints(artifacts.root, key, options.checkpoint)
-    board = (
-        context.root
-        / STATE
-        / "tensorboard"
-        / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model.name}"
-    )
+    board = _board(context.root, config.model.name)
     profiled = options.profile and team.is_chief
     with (
         runtime.session(options.seed),
@@ -93,6 +89,11 @@ def work(
                 warm_start=earlier.where if earlier else "",
             )
             checkpoints.remove()
+
+
+def _board(root: Path, model_name: str) -> Path:
+    """Where TensorBoard finds the curves and the profile of this training."""
+    return root / STATE / "tensorboard" / f"{time.strftime('%Y%m%d-%H%M%S')}-{model_name}"
 
 
 def _leave_behind(
