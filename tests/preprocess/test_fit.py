@@ -98,6 +98,20 @@ def test_quantiles_that_cannot_be_are_refused(wrong: list[float]) -> None:
         number([1.0, 2.0], clip_quantiles=[0.1, 0.9], clip=[0, 1])
 
 
+def test_additive_columns_are_named_with_all_they_became() -> None:
+    moments = ["2024-01-01", "2024-01-02", ""]
+    fitted = fit(
+        {"x": [1.0, 2.0, np.nan], "y": [3.0, 1.0, 2.0], "when": moments},
+        {
+            "x": {"kind": "numeric", "buckets": 2, "additive": True},
+            "y": {"kind": "numeric", "buckets": 2},
+            "when": {"kind": "datetime", "parts": ["month"], "cyclic": False, "additive": True},
+        },
+    )
+    assert fitted.additive == ("x", "when")
+    assert fitted.additive_names == {"x", "x.missing", "x.bucket", "when.month"}
+
+
 def test_impossible_numbers_are_missing_when_served_too() -> None:
     values = [1.0, 2.0, 3.0, 1048.0, -5.0]
     how = {"kind": "numeric", "range": [0, 200], "buckets": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.core import runtime
+from pipeline.core.errors import ConfigError
 from pipeline.core.features import CategoricalFeature, CrossFeature, FeatureSet, NumericFeature
 from pipeline.train import models
 from pipeline.train.checkpoint import Checkpoints
@@ -117,6 +119,39 @@ def test_columns_of_one_width_share_a_table_without_sharing_a_row() -> None:
     tables = [layer for layer in core.layers if isinstance(layer, keras.layers.Embedding)]
     rows = sum(column.cardinality for column in given.index_columns)
     assert [table.get_weights()[0].shape for table in tables] == [(rows, 4)]
+
+
+@pytest.mark.parametrize("name", ["mlp", "wide_deep", "dcn"])
+@pytest.mark.parametrize("batch_normalization", [False, True])
+def test_what_an_additive_column_adds_depends_on_no_other_column(
+    name: str, batch_normalization: bool
+) -> None:
+    given = dataclasses.replace(mixture(3, 3, "embedding"), additive=("n1", "w2"))
+    core = built(given, name, batch_normalization=batch_normalization)
+    rng = np.random.default_rng(1)
+    core.set_weights([rng.uniform(0, 0.3, weight.shape) for weight in core.get_weights()])
+    here, there = batch(given), {key: values[::-1] for key, values in batch(given).items()}
+
+    def effect(rows: dict[str, np.ndarray]) -> np.ndarray:
+        """What the output gains where both additive columns move, row by row."""
+        moved = {key: values.copy() for key, values in rows.items()}
+        for values in (rows, moved):
+            values["dense"] = values["dense"].copy()
+            values["dense"][:, 1] = -1.0
+            values["indices"] = values["indices"].copy()
+            values["indices"][:, 2] = 0
+        moved["dense"][:, 1], moved["indices"][:, 2] = 2.0, 1
+        return np.asarray(core(moved)) - np.asarray(core(rows))
+
+    np.testing.assert_allclose(effect(here), effect(there), rtol=1e-3, atol=1e-3)
+    assert np.abs(effect(here)).max() > 0.1
+
+
+def test_a_model_of_additive_columns_alone_is_refused() -> None:
+    given = dataclasses.replace(mixture(1, 1, "embedding"), additive=("n0", "w0"))
+    with pytest.raises(ConfigError, match="every column is additive"):
+        built(given, "dcn")
+    assert built(given, "linear").output_shape == (None, 3)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def build(features: FeatureSet, config: DcnConfig) -> keras.Model:
         joined = keras.layers.concatenate([crossed, deep])
     elif config.structure == "parallel":
         joined = crossed
-    return keras.Model(given, blocks.head(features, joined), name=config.name)
+    return keras.Model(given, blocks.head(features, given, joined), name=config.name)
 
 
 def _cross(

@@ -60,4 +60,4 @@ def build(features: FeatureSet, config: MlpConfig) -> keras.Model:
         l2=config.l2,
         batch_normalization=config.batch_normalization,
     )
-    return keras.Model(given, blocks.head(features, deep), name=config.name)
+    return keras.Model(given, blocks.head(features, given, deep), name=config.name)

@@ -67,5 +67,5 @@ def build(features: FeatureSet, config: WideDeepConfig) -> keras.Model:
         batch_normalization=config.batch_normalization,
     )
     wide = blocks.wide(features, given, config.wide_l2)
-    total = keras.layers.Add(dtype="float32")([wide, blocks.head(features, deep)])
+    total = keras.layers.Add(dtype="float32")([wide, blocks.head(features, given, deep)])
     return keras.Model(given, total, name=config.name)
