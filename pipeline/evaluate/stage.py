@@ -32,6 +32,7 @@ from pipeline.evaluate.evidence import (
     Evidence,
     ScoredSplit,
     gather,
+    own_weights,
     refuse_unusable,
 )
 from pipeline.evaluate.gate import judge, refuse_foreign_metrics
@@ -129,18 +130,21 @@ def _baselines(
 ) -> dict[str, Scores]:
     """Fits the baselines on the training split and asks them about the test split."""
     columns = [column.name for column in features.columns]
-    train = artifacts.split("train").read([*columns, *out_of_fold_columns(features), LABEL])
+    weights = [features.weight.column] if features.weight else []
+    wanted = [*columns, *weights, *out_of_fold_columns(features), LABEL]
+    train = artifacts.split("train").read(wanted)
     sampled = train.iloc[sampled_rows(len(train), config.linear, config.bootstrap.seed)]
     known, check = (
-        Answered(encoded, frame[LABEL].to_numpy())
+        Answered(encoded, frame[LABEL].to_numpy(), own_weights(frame, features))
         for encoded, frame in (
             (encode_training(sampled, features), sampled),
             (encode(validation, features), validation),
         )
     )
     linear = linear_scores(known, check, encode(test, features), features, config.linear)
+    labels, counts = train[LABEL].to_numpy(), own_weights(train, features)
     return {
-        TRIVIAL: trivial_scores(features.label, train[LABEL].to_numpy(), len(test)),
+        TRIVIAL: trivial_scores(features.label, labels, len(test), counts),
         LINEAR: refuse_unusable(linear, "the linear baseline", len(test)),
     }
 
