@@ -17,6 +17,7 @@ from pipeline.core.model import RawColumnsModel, load_model, predict
 from pipeline.core.records import LABEL, Split, Verdict
 from pipeline.core.stage import Context
 from pipeline.core.tracking import open_registry
+from pipeline.evaluate.agreement import refuse_foreign_metrics
 from pipeline.evaluate.baselines import Answered, linear_scores, sampled_rows, trivial_scores
 from pipeline.evaluate.catalog import HEADLINE, METRICS
 from pipeline.evaluate.champion import NotComparableError, champion_scores
@@ -35,7 +36,7 @@ from pipeline.evaluate.evidence import (
     own_weights,
     refuse_unusable,
 )
-from pipeline.evaluate.gate import judge, refuse_foreign_metrics
+from pipeline.evaluate.gate import judge
 from pipeline.evaluate.measures import Scores
 from pipeline.evaluate.pictures import draw_binary, draw_multiclass, draw_regression
 from pipeline.evaluate.report import (

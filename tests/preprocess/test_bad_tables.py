@@ -134,9 +134,9 @@ def test_empty_splits(failing: Failing) -> None:
     assert "'data.split.validation_from' has the value '2024-01-40'" in failing(table, split=wrong)
 
 
-def test_a_cross_of_nothing_known(failing: Failing) -> None:
-    message = failing(numbers(100), crosses={"c": {"of": ["word", "wrod"]}})
-    assert "did you mean word?" in message
+def test_a_cross_of_nothing_known(preprocess: Preprocess) -> None:
+    with pytest.raises(ConfigError, match="did you mean word"):
+        preprocess.run(numbers(100), crosses={"c": {"of": ["word", "wrod"]}})
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
