@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
+import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from pipeline.core.errors import ConfigError, DataError
 from tests.ingest.conftest import CSV, Ingest
@@ -323,3 +326,77 @@ def test_a_json_number_beyond_64_bits_is_as_near_as_can_be(ingest: Ingest) -> No
 def test_names_that_stand_twice(ingest: Ingest, failing: Failing, name: str, content: str) -> None:
     message = failing(ingest.write(name, content))
     assert name in message
+
+
+def words(table: pd.DataFrame) -> list[str | None]:
+    return table["word"].astype(object).where(table["word"].notna(), None).tolist()
+
+
+def parquet_of(values: list[bytes]) -> bytes:
+    """A Parquet file whose column `word` says that it is text, whatever it holds."""
+    data = pa.array(values, pa.binary())
+    text = pa.Array.from_buffers(pa.string(), len(values), data.buffers())
+    packed = io.BytesIO()
+    parquet.write_table(pa.table({"x": range(1, len(values) + 1), "word": text}), packed)
+    return packed.getvalue()
+
+
+ELSEWHERE = {
+    "cp932": ("a.csv", "x,word\n1,東\n2,".encode("cp932") + b"\x81\n3,b\n", {"encoding": "cp932"}),
+    "utf-16": (
+        "a.csv",
+        "x,word\n1,東\n2,".encode("utf-16") + b"\x00\xdc" + "\n3,b\n".encode("utf-16-le"),
+        {"encoding": "utf-16"},
+    ),
+    "jsonl": (
+        "a.jsonl",
+        '{"x": 1, "word": "東"}\n{"x": 2, "word": "'.encode() + b'\xe9"}\n{"x": 3, "word": "b"}\n',
+        {},
+    ),
+    "jsonl, cp932": (
+        "a.jsonl",
+        '{"x": 1, "word": "東"}\n{"x": 2, "word": "'.encode("cp932")
+        + b'\x81\xff"}\n{"x": 3, "word": "b"}\n',
+        {"encoding": "cp932"},
+    ),
+    "parquet": ("a.parquet", parquet_of(["東".encode(), b"\xe9", b"b"]), {}),
+}
+"""Files whose second row holds text of another encoding."""
+
+
+@pytest.mark.parametrize("above", [0, 100_000_000], ids=["in batches", "whole"])
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_broken_text_of_every_format_and_encoding_follows_the_policy(
+    ingest: Ingest, capsys: pytest.CaptureFixture[str], case: str, above: int
+) -> None:
+    name, content, options = ELSEWHERE[case]
+    source = {"kind": "file", "path": ingest.write(name, content), **options}
+    with pytest.raises(DataError, match=r"holds text that is not .*(row|line) 2"):
+        ingest.run(source, stream_above_bytes=above)
+    for policy, x, expected in (
+        ("drop", [1, 3], ["東", "b"]),
+        ("null", [1, 2, 3], ["東", None, "b"]),
+    ):
+        table = ingest.run({**source, "bad_text": policy}, stream_above_bytes=above)
+        assert (table["x"].tolist(), words(table)) == (x, expected)
+        assert ingest.record.source.broken_rows == 1
+        assert "1 rows of" in capsys.readouterr().out
+
+
+def test_a_broken_name_of_jsonl_is_never_made_up(ingest: Ingest) -> None:
+    path = ingest.write("a.jsonl", b'{"x": 1}\n{"x": 2, "\xe9": 3}\n')
+    source = {"kind": "file", "path": path, "bad_text": "null"}
+    with pytest.raises(DataError, match="line 2, and not within a value"):
+        ingest.run(source)
+    assert ingest.run({**source, "bad_text": "drop"})["x"].tolist() == [1]
+
+
+def test_bytes_of_parquet_stay_bytes(ingest: Ingest) -> None:
+    frame = pd.DataFrame({"x": [1, 2], "picture": [b"\xff\xd8", b"\x00"]})
+    frame.to_parquet(ingest.root / "a.parquet")
+    assert ingest.run("a.parquet")["picture"].tolist() == [b"\xff\xd8", b"\x00"]
+
+
+def test_an_encoding_that_does_not_exist_is_refused(ingest: Ingest) -> None:
+    with pytest.raises(ConfigError, match="an encoding that Python knows"):
+        ingest.run({"kind": "file", "path": "a.csv", "encoding": "utf9"})
