@@ -8,7 +8,6 @@ import os
 import sqlite3
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import fsspec
 import pandas as pd
@@ -180,7 +179,8 @@ def test_no_write_permission(ingest: Ingest) -> None:
     assert ingest.published == []
 
 
-def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("above", [0, 100_000_000], ids=["in batches", "whole"])
+def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, above: int) -> None:
     import resource
     import signal
 
@@ -191,12 +191,12 @@ def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, tmp_path: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            ingest.run(name)
+            ingest.run(name, stream_above_bytes=above)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert ingest.published == []
-    assert len(ingest.run(name)) == 50_000
+    assert len(ingest.run(name, stream_above_bytes=above)) == 50_000
 
 
 UNEVEN = "x,word\n1,a\n2,b,c\n3,d\n4\n5,e\n"
