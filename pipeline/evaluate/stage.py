@@ -58,7 +58,7 @@ def run(config: EvaluateStageConfig, artifacts: Artifacts, context: Context) -> 
         context: Names the registry that has the champion.
 
     Raises:
-        ConfigError: A threshold or a slice names what this task or table does not have.
+        ConfigError: A threshold names a metric that this task does not have.
         DataError: The test split has no rows.
         PipelineError: A model gives NaN, or the registry does not answer.
     """
