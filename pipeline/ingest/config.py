@@ -85,7 +85,8 @@ class ReadConfig:
     default_missing: bool = True
     """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
     bad_rows: Literal["error", "drop"] = "error"
-    """Rows of CSV and TSV with more or fewer fields than the header: stop, or leave them out."""
+    """Rows of CSV and TSV with more or fewer fields than the header, and lines of JSONL that are no
+    object: stop, or leave them out."""
     bad_text: Literal["error", "drop", "null"] = "error"
     """Text that is not of the encoding: stop, leave the rows out, or make the values missing."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from pipeline.core.errors import DataError, nearest
 from pipeline.ingest.config import Compression, Format, ReadConfig
-from pipeline.ingest.read_csv import TYPES, counting, read_csv
+from pipeline.ingest.read_csv import TYPES, counting, read_csv, without_odd_years
 from pipeline.ingest.read_jsonl import read_jsonl
 from pipeline.ingest.read_text import as_bytes, decoded, unchecked
 
@@ -161,7 +161,7 @@ def _read_parquet(file: Any, how: ReadConfig) -> pa.Table:
         if name in table.column_names:
             place = table.column_names.index(name)
             table = table.set_column(place, name, table[name].cast(TYPES[kind]))
-    return table
+    return without_odd_years(table)
 
 
 _READERS = {"csv": read_csv, "tsv": _read_tsv, "jsonl": read_jsonl, "parquet": _read_parquet}

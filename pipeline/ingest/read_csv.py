@@ -103,7 +103,7 @@ def read_csv(
         raise ValueError(_wrong_lengths(seekable, read_as, delimiter, **options))
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
     table, broken = decoded(table, how)
-    return counting(_without_odd_years(table), dropped=lengths.count, broken=broken)
+    return counting(without_odd_years(table), dropped=lengths.count, broken=broken)
 
 
 def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
@@ -163,21 +163,24 @@ def options_of(
     }
 
 
-def _without_odd_years(table: pa.Table) -> pa.Table:
+def without_odd_years(table: pa.Table) -> pa.Table:
     """Dates before the year 1 or after 9999, which Python cannot hold, as the text they were."""
     for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if _odd_years(column):
+        if _has_odd_years(column):
             table = table.set_column(place, name, pc.cast(column, pa.string()))
     return table
 
 
-def has_odd_years(table: pa.Table) -> bool:
-    """Whether there are dates before the year 1 or after 9999."""
-    return any(_odd_years(column) for column in table.columns)
+def odd_years(table: pa.Table) -> list[str]:
+    """Columns with dates before the year 1 or after 9999."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    return [name for name, column in columns if _has_odd_years(column)]
 
 
-def _odd_years(column: pa.ChunkedArray) -> bool:
+def _has_odd_years(column: pa.ChunkedArray) -> bool:
     if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
         return False
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp(column.type.unit))  # no need to know the zone
     ends = pc.min_max(pc.year(column)).as_py()
     return ends["min"] is not None and not 1 <= ends["min"] <= ends["max"] <= _LAST_YEAR

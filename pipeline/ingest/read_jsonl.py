@@ -1,16 +1,21 @@
-"""Reads JSON lines into Arrow: types from all rows, values of another encoding by policy."""
+"""Reads JSON lines into Arrow: types from all rows, broken lines and text by policy."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from pipeline.ingest.config import ReadConfig
-from pipeline.ingest.read_csv import TYPES, counting
+from pipeline.ingest.jsonl_lines import mended
+from pipeline.ingest.read_csv import counting, odd_years, types_asked_for
 from pipeline.ingest.read_text import BROKEN, marked
+
+_ROW = re.compile(r"in row (\d+)")
 
 
 def read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
@@ -18,26 +23,48 @@ def read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
 
     Args:
         file: The open file, binary.
-        how: Encoding, types, and what happens with text that is of another encoding.
+        how: Encoding, types, and what happens with lines that are no object and with text that is
+            of another encoding.
 
     Raises:
-        ValueError: The file is empty.
+        ValueError: The file is empty, or lines are no object and `how` says to stop.
         UnicodeError: Text is of another encoding, and `how` says to stop, or no value holds it.
-        pyarrow.ArrowException: A line is no JSON object, or its values have several types.
+        pyarrow.ArrowException: A value is not of the type asked for.
     """
     text, broken = _as_utf8(file.read(), how)
     if not text.strip():
         raise ValueError("Empty JSONL file")
-    fields = [(name, TYPES[kind]) for name, kind in how.dtypes.items()]
+    types, dropped = types_asked_for(how), 0
+    try:
+        table = _read(text, types)
+    except pa.ArrowInvalid:
+        text, dropped = mended(text, how)
+        if not text:
+            raise ValueError("Empty JSONL file: no line is an object") from None
+        table = _read_again(text, types)
+    if odd := odd_years(table):
+        table = _read(text, {**types, **dict.fromkeys(odd, pa.string())})
+    return counting(table, dropped=dropped, broken=broken)
+
+
+def _read(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
     # One block, so that a type is not guessed from the first rows alone.
-    table = arrow_json.read_json(
+    return arrow_json.read_json(
         pa.BufferReader(text),
         read_options=arrow_json.ReadOptions(block_size=len(text)),
         parse_options=arrow_json.ParseOptions(
-            explicit_schema=pa.schema(fields) if fields else None, newlines_in_values=False
+            explicit_schema=pa.schema(types.items()) if types else None, newlines_in_values=False
         ),
     )
-    return counting(table, broken=broken)
+
+
+def _read_again(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
+    try:
+        return _read(text, types)
+    except pa.ArrowInvalid as error:
+        # Arrow counts rows from 0.
+        counted = _ROW.sub(lambda found: f"in row {int(found[1]) + 1}", str(error))
+        raise pa.ArrowInvalid(counted) from None
 
 
 def _as_utf8(raw: bytes, how: ReadConfig) -> tuple[bytes, int]:

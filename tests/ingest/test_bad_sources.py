@@ -62,7 +62,12 @@ def test_a_header_without_rows(ingest: Ingest, failing: Failing) -> None:
     [
         ("a.parquet", b"x,y\n1,2\n", "cannot be read as parquet"),
         ("a.jsonl", b"x,y\n1,2\n", "cannot be read as jsonl"),
-        ("a.jsonl", b'{"x": 1}\n{"x": "one"}\n', "cannot be read as jsonl"),
+        (
+            "a.jsonl",
+            b'{"x": 1}\n{"x": ["one"]}\n',
+            "'x' is a number in line 1 and a list in line 2",
+        ),
+        ("a.jsonl", b'{"x": {"y": 1}}\n{"x": {"y": "a"}}\n', "from number to string in row 2"),
         ("a.csv", b"x,y\n1,2\n1,2,3\n", "row 2 has 3: '1,2,3'"),
         ("a.csv", b"x,y,x\n1,2,3\n", "more than once: x"),
         ("a.csv.gz", b"x,y\n1,2\n", "cannot be read as csv"),
@@ -216,7 +221,7 @@ def test_rows_of_the_wrong_length_are_left_out_and_counted(
     table = ingest.run({"kind": "file", "path": path, "bad_rows": "drop"})
     assert table["x"].tolist() == [1, 3, 5]
     assert ingest.artifacts.source.read().source.dropped_rows == 2
-    assert "2 rows of a.csv have too many or too few fields" in capsys.readouterr().out
+    assert "2 rows of a.csv are malformed; they are left out (bad_rows)" in capsys.readouterr().out
 
 
 def test_rows_of_the_wrong_length_are_not_shown_where_data_is_personal(
@@ -400,3 +405,72 @@ def test_bytes_of_parquet_stay_bytes(ingest: Ingest) -> None:
 def test_an_encoding_that_does_not_exist_is_refused(ingest: Ingest) -> None:
     with pytest.raises(ConfigError, match="an encoding that Python knows"):
         ingest.run({"kind": "file", "path": "a.csv", "encoding": "utf9"})
+
+
+LINES = '{"x": 1, "w": "a"}\n{"x": 2, "w": \n[3]\n\n{"x": 4, "x": 5}\n{"x": 6}\n'
+"""JSON lines of which the second, the third and the fifth are no whole object."""
+
+
+def test_lines_that_are_no_object_are_numbered_or_left_out(
+    ingest: Ingest, failing: Failing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ingest.write("a.jsonl", LINES)
+    message = failing(path)
+    assert "3 lines are no JSON object (line 2: Expecting value, line 3: a list instead" in message
+    assert "line 5: the name 'x' stands twice); bad_rows=drop leaves them out" in message
+    table = ingest.run({"kind": "file", "path": path, "bad_rows": "drop"})
+    assert table["x"].tolist() == [1, 6]
+    assert ingest.record.source.dropped_rows == 3
+    assert "3 rows of a.jsonl are malformed" in capsys.readouterr().out
+    ingest.write("a.jsonl", "[1]\n")
+    with pytest.raises(DataError, match="is empty"):
+        ingest.run({"kind": "file", "path": path, "bad_rows": "drop"})
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "values"),
+    [
+        ('{"x": 1}\n{"x": null}\n{"x": "one"}\n{"x": true}\n', {}, ["1", None, "one", "true"]),
+        ('{"x": 1.50}\n{"x": 2}\n', {"dtypes": {"x": "string"}}, ["1.5", "2"]),
+        ('{"x": "2024-01-01"}\n{"x": "0000-01-01"}\n', {}, ["2024-01-01", "0000-01-01"]),
+        ('{"x": "a\\u0000b\\nc"}\n', {}, ["a\0b\nc"]),
+        ('{"x": "' + "y" * 10_000_000 + '"}\n', {}, ["y" * 10_000_000]),
+    ],
+    ids=["mixed types", "numbers as text", "year 0", "NUL and newline", "huge"],
+)
+def test_odd_values_of_jsonl_come_through_as_text(
+    ingest: Ingest, content: str, options: dict[str, object], values: list[str | None]
+) -> None:
+    path = ingest.write("a.jsonl", content)
+    found = ingest.run({"kind": "file", "path": path, **options})["x"]
+    assert found.astype(object).where(found.notna(), None).tolist() == values
+
+
+def test_zones_of_jsonl_become_one(ingest: Ingest) -> None:
+    path = ingest.write(
+        "a.jsonl", '{"x": "2024-01-01T00:00:00+02:00"}\n{"x": "2024-01-01T00:00:00"}\n'
+    )
+    moments = ingest.run(path)["x"].astype(str).tolist()
+    assert moments == ["2023-12-31 22:00:00", "2024-01-01 00:00:00"]
+
+
+def test_values_of_a_wrong_type_are_not_quoted_where_data_is_personal(
+    ingest: Ingest, failing: Failing
+) -> None:
+    path = ingest.write("a.jsonl", '{"x": 1, "w": "a"}\n{"x": "secret", "w": "b"}\n')
+    source = {"kind": "file", "path": path, "dtypes": {"x": "int64"}}
+    assert "in row 2" in failing(source)
+    message = failing({**source, "pii": {"w": {"how": "drop"}}})
+    assert "not told in full" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("above", [0, 100_000_000], ids=["in batches", "whole"])
+def test_years_of_parquet_that_python_cannot_hold_become_text(ingest: Ingest, above: int) -> None:
+    days = pa.array([0, -800_000], pa.date32())
+    zoned = pa.array([0, 3], pa.timestamp("us", "America/New_York"))
+    parquet.write_table(pa.table({"x": days, "at": zoned}), ingest.root / "a.parquet")
+    ingest.run("a.parquet", stream_above_bytes=above)
+    table = parquet.read_table(ingest.artifacts.raw_table.path)
+    assert table["x"].to_pylist() == ["1970-01-01", "-0221-08-30"]
+    assert table["at"].type == zoned.type
