@@ -39,6 +39,7 @@ from pipeline.evaluate.evidence import (
 from pipeline.evaluate.gate import judge
 from pipeline.evaluate.measures import Scores
 from pipeline.evaluate.pictures import draw_binary, draw_multiclass, draw_regression
+from pipeline.evaluate.ranking import Floats
 from pipeline.evaluate.report import (
     journal_metrics,
     lines,
@@ -88,7 +89,8 @@ def run(config: EvaluateStageConfig, artifacts: Artifacts, context: Context) -> 
     metrics = metrics_of(evidence, options, labels)
 
     with artifacts.evaluation_plots.publish() as folder:
-        _draw(Gallery(folder), evidence, test, scores, options)
+        weights = own_weights(test, features) if options.weighted else None
+        _draw(Gallery(folder), evidence, test, scores, options, weights=weights)
     write_json(artifacts.metrics, metrics)
     write_json(artifacts.scores, scores_of(metrics, features.label))
     artifacts.verdict.write(verdict)
@@ -176,14 +178,16 @@ def _draw(
     test: pd.DataFrame,
     scores: Mapping[str, Scores],
     config: EvaluateConfig,
+    *,
+    weights: Floats | None,
 ) -> None:
     label, truth, bins = evidence.label, test[LABEL].to_numpy(), config.calibration_bins
     match label.task:
         case "binary":
             drawn = {name: scores[name] for name in scores if name != TRIVIAL}
-            draw_binary(gallery, label, truth, drawn, bins)
+            draw_binary(gallery, label, truth, drawn, bins, weights=weights)
         case "multiclass":
-            draw_multiclass(gallery, label, truth, scores[MODEL], bins)
+            draw_multiclass(gallery, label, truth, scores[MODEL], bins, weights=weights)
         case "regression":
             draw_regression(gallery, truth, scores[MODEL])
     headline = METRICS[HEADLINE[label.task]]

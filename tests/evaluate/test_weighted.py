@@ -15,6 +15,7 @@ from pipeline.core.model import load_model, predict
 from pipeline.core.records import LABEL, SPLITS
 from pipeline.evaluate.baselines import Answered, linear_scores, trivial_scores
 from pipeline.evaluate.config import LinearConfig
+from pipeline.evaluate.points import calibration_points, pr_points, roc_points
 from tests.evaluate.conftest import LABELS, Workshop, features_for, table
 
 
@@ -99,3 +100,21 @@ def test_the_stage_fits_the_baselines_with_the_weights(binary: Workshop):
     found = json.loads(artifacts.metrics.read_text())["baseline"]
     assert found["trivial"]["log_loss"] == pytest.approx(expected, abs=1e-5)
     assert found["linear"]["recall"] > 0.9, "ten times as much is lost by a late one on time"
+
+
+def test_curves_and_calibration_take_a_row_of_weight_three_for_three_rows():
+    draw = np.random.default_rng(0)
+    positive, score = draw.random(500) < 0.3, draw.random(500).round(2)
+    counts = draw.integers(0, 4, 500)
+    repeated = positive.repeat(counts), score.repeat(counts)
+    weights = counts.astype(np.float64)
+    for points in (roc_points, pr_points):
+        one = points({"model": (positive, score)}, weights)
+        pd.testing.assert_frame_equal(one, points({"model": repeated}))
+    one = calibration_points(score, positive, 10, weights)
+    other = calibration_points(*repeated[::-1], 10)
+    for column in ("mean_score", "share"):
+        assert one[column].to_numpy() == pytest.approx(other[column].to_numpy())
+    assert (one["high"] - one["low"] > other["high"] - other["low"]).all(), "copies are no rows"
+    nothing = {"model": (positive, score)}
+    assert list(roc_points(nothing, positive.astype("float64"))) == ["false_positive_rate"]
