@@ -39,7 +39,7 @@ wiring: $(INSTALLED)  ## write dvc.yaml again from the stage records
 
 lock: $(INSTALLED)  ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra examples --extra ray --extra dask \
-	    --extra bench --extra dev --universal \
+	    --extra bench --extra dev --group census --universal \
 	    --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --upgrade --quiet -o requirements.lock
 

@@ -28,7 +28,8 @@ def validate(params: Mapping[str, Any], stages: Iterable[Stage]) -> None:
         stages: Every record with a config.
 
     Raises:
-        ConfigError: A key is unknown, missing, of the wrong type or out of range.
+        ConfigError: A key is unknown, missing, of the wrong type or out of range, or names a
+            column, a class or a metric that another section does not know.
     """
     stages = tuple(stages)
     claimed = {*_SHARED, *(key for stage in stages for key in stage.params.values())}
@@ -38,6 +39,9 @@ def validate(params: Mapping[str, Any], stages: Iterable[Stage]) -> None:
         build(kind, lookup(params, key), key)
     for stage in stages:
         stage.configure(params)
+    for stage in stages:
+        if stage.agree is not None:
+            stage.agree(params)
 
 
 def _unclaimed(values: Mapping[str, Any], claimed: set[str], prefix: str = "") -> Iterator[str]:

@@ -68,6 +68,25 @@ class GateRefused(PipelineError):  # noqa: N818  a refusal is no error
     exit_code = 3
 
 
+def wrong_name(key: str, name: str, known: Iterable[str], what: str, remedy: str) -> ConfigError:
+    """The error of a config value that names what is not there.
+
+    Args:
+        key: Dotted key of the value.
+        name: What it names.
+        known: What it could name.
+        what: What these are, e.g. "a declared column".
+        remedy: What to do where no known name is like it.
+    """
+    choices = list(known)
+    near = nearest(name, choices)
+    return ConfigError(
+        f"config key '{key}' names '{name}'",
+        expected=f"{what}: {', '.join(choices[:40]) or 'there is none'}",
+        remedy=f"did you mean {' or '.join(near)}?" if near else remedy,
+    )
+
+
 def nearest(word: str, choices: Iterable[str], limit: int = 3) -> list[str]:
     """Returns up to `limit` of `choices` that look most like `word`, best first.
 

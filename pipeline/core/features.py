@@ -67,6 +67,8 @@ __all__ = [
 Dtype = Literal["float64", "string", "bool"]
 Task = Literal["binary", "multiclass", "regression"]
 
+THRESHOLD_CLASSES = ("false", "true")
+"""What the two sides of a label's threshold are called where the config gives no names."""
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
 """Words that mean true where a column does not name its own."""
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
@@ -55,6 +55,8 @@ class Stage:
         records: Small files written that git keeps instead of the DVC cache.
         metrics: Like `records`, and shown by `dvc metrics`.
         heavy: Whether the stage needs TensorFlow, so that a warm process pays off.
+        agree: Refuses the whole composed config where this stage's sections name columns, classes
+            or metrics that other sections do not know; asked once each section is sound by itself.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Stage:
     records: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     heavy: bool = False
+    agree: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
     def code(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from pipeline.core import artifacts
 from pipeline.core.stage import Stage
+from pipeline.evaluate.agreement import agree
 from pipeline.evaluate.config import EvaluateStageConfig
 
 STAGE = Stage(
@@ -14,6 +15,7 @@ STAGE = Stage(
     records=(artifacts.METRICS,),
     metrics=(artifacts.SCORES,),
     heavy=True,
+    agree=agree,
 )
 
 __all__ = ["STAGE"]

@@ -1,6 +1,7 @@
 """What a model has to beat: predicting without looking at the row, and a linear model.
 
-Both are fitted on the training split and see the very features the model sees.
+Both are fitted on the training split, with the weights of its rows where it has them, and see the
+very features the model sees.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pipeline.core.encoding import Encoded
 from pipeline.core.features import FeatureSet, Label
 from pipeline.evaluate.config import LinearConfig
 from pipeline.evaluate.measures import Labels, Scores, log_losses
+from pipeline.evaluate.ranking import Floats
 
 _ROUND = 10
 """Steps of the solver between two looks at the validation split."""
@@ -31,26 +33,32 @@ class Answered:
     Attributes:
         encoded: The rows.
         labels: `[rows]`, class indices or values.
+        weights: `[rows]`, how much each row counts, of mean 1 over the training split; None where
+            all count alike.
     """
 
     encoded: Encoded
     labels: Labels
+    weights: Floats | None = None
 
 
-def trivial_scores(label: Label, train_labels: Labels, rows: int) -> Scores:
+def trivial_scores(
+    label: Label, train_labels: Labels, rows: int, weights: Floats | None = None
+) -> Scores:
     """The same answer for every row: the training share of each class, or the training mean.
 
     Args:
         label: What is predicted.
         train_labels: `[training rows]`, class indices or values.
         rows: Rows to answer.
+        weights: `[training rows]`, how much each counts; None where all count alike.
 
     Returns:
         `[rows, classes]` probabilities, or `[rows]` values.
     """
     if label.task == "regression":
-        return np.full(rows, float(train_labels.mean()))
-    counts = np.bincount(train_labels.astype(np.int64), minlength=len(label.classes))
+        return np.full(rows, float(np.average(train_labels, weights=weights)))
+    counts = np.bincount(train_labels.astype(np.int64), weights, minlength=len(label.classes))
     return np.tile(counts / counts.sum(), (rows, 1))
 
 
@@ -89,13 +97,27 @@ def linear_scores(
     known, asked = design_matrix(train.encoded, features), design_matrix(test, features)
     if features.label.task == "regression":
         ridge = Ridge(alpha=config.regularisation, solver="lsqr", max_iter=config.iterations)
-        answers: Scores = ridge.fit(known, train.labels).predict(asked)
+        ridge.fit(known, train.labels, sample_weight=train.weights)
+        answers: Scores = ridge.predict(asked)
         return answers
     classes = len(features.label.classes)
     if len(np.unique(train.labels)) == 1:
         return np.eye(classes)[np.full(asked.shape[0], int(train.labels[0]))]
-    check = design_matrix(validation.encoded, features)
-    return _logistic(known, train.labels, check, validation.labels, config).scores(asked, classes)
+    fitted = _logistic(
+        _Posed(known, train.labels, train.weights),
+        _Posed(design_matrix(validation.encoded, features), validation.labels, validation.weights),
+        config,
+    )
+    return fitted.scores(asked, classes)
+
+
+@dataclass(frozen=True)
+class _Posed:
+    """Rows as a design matrix, with labels and weights as those of `Answered`."""
+
+    matrix: sparse.csr_matrix
+    labels: Labels
+    weights: Floats | None
 
 
 @dataclass(frozen=True)
@@ -114,23 +136,18 @@ class _Logistic:
         return scores
 
 
-def _logistic(
-    known: sparse.csr_matrix,
-    labels: Labels,
-    check: sparse.csr_matrix,
-    check_labels: Labels,
-    config: LinearConfig,
-) -> _Logistic:
+def _logistic(train: _Posed, check: _Posed, config: LinearConfig) -> _Logistic:
     """Fits round by round until a round no longer lowers the log loss of the rows to check."""
-    classes = 1 + int(max(labels.max(), check_labels.max(initial=0)))
-    if not len(check_labels):
-        check, check_labels = known, labels
+    classes = 1 + int(max(train.labels.max(), check.labels.max(initial=0)))
+    if not len(check.labels):
+        check = train
 
     def loss(here: _Logistic) -> float:
-        scores = here.scores(check, classes)
-        return float(log_losses(check_labels.astype(np.int64), scores).mean())
+        scores = here.scores(check.matrix, classes)
+        losses = log_losses(check.labels.astype(np.int64), scores)
+        return float(np.average(losses, weights=check.weights))
 
-    rounds = _rounds(known, labels, config)
+    rounds = _rounds(train, config)
     best = next(rounds)
     least = loss(best)
     for here in rounds:
@@ -141,14 +158,14 @@ def _logistic(
     return best
 
 
-def _rounds(known: sparse.csr_matrix, labels: Labels, config: LinearConfig) -> Iterator[_Logistic]:
+def _rounds(train: _Posed, config: LinearConfig) -> Iterator[_Logistic]:
     model = LogisticRegression(C=1 / config.regularisation, warm_start=True)
     for done in range(0, config.iterations, _ROUND):
         model.set_params(max_iter=min(_ROUND, config.iterations - done))
         with warnings.catch_warnings():
             # Stopping before the end is the plan, not an accident.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(known, labels)
+            model.fit(train.matrix, train.labels, sample_weight=train.weights)
         yield _Logistic(model, model.coef_.copy(), model.intercept_.copy())
 
 

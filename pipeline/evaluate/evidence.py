@@ -16,6 +16,7 @@ from pipeline.core.records import LABEL
 from pipeline.evaluate.bootstrap import Counted, Estimates, estimate
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.measures import Labels, Scores, measure_of
+from pipeline.evaluate.ranking import Floats
 from pipeline.evaluate.slices import Slice, slices
 
 MODEL, CHAMPION, LINEAR, TRIVIAL = "model", "champion", "linear", "trivial"
@@ -119,16 +120,25 @@ def counted(frame: pd.DataFrame, features: FeatureSet, *, weighted: bool) -> Cou
 
     Where all rows of a part weigh nothing, they count alike.
     """
-    weights = np.ones(len(frame))
-    if weighted and features.weight:
-        own = frame[features.weight.column].to_numpy(dtype=np.float64)
-        weights = own if own.any() else weights
+    own = own_weights(frame, features) if weighted else None
+    weights = np.ones(len(frame)) if own is None else own
     if features.group is None:
         return Counted(weights)
     groups = np.array(frame[features.group], dtype=object)
     alone = groups == ""
     groups[alone] = np.flatnonzero(alone)
     return Counted(weights, pd.factorize(groups)[0].astype(np.int64))
+
+
+def own_weights(frame: pd.DataFrame, features: FeatureSet) -> Floats | None:
+    """How much each row of a processed split counts, of mean 1 over the training split.
+
+    None where the data set has no column of kind weight, or all rows here weigh nothing.
+    """
+    if features.weight is None:
+        return None
+    own: Floats = frame[features.weight.column].to_numpy(dtype=np.float64) / features.weight.mean
+    return own if own.any() else None
 
 
 def refuse_unusable(scores: Scores, who: str, rows: int) -> Scores:

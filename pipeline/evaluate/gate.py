@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError
-from pipeline.core.features import Task
 from pipeline.core.records import Check, Verdict
 from pipeline.evaluate.bootstrap import Estimates
-from pipeline.evaluate.catalog import METRICS, badness, of_task
+from pipeline.evaluate.catalog import METRICS, badness
 from pipeline.evaluate.config import EvaluateConfig, Threshold
 from pipeline.evaluate.evidence import CHAMPION, LINEAR, MODEL, TRIVIAL, Evidence
 from pipeline.evaluate.slices import Slice
 
 Kind = Literal["absolute", "champion", "baseline", "slice", "efficiency"]
-
-
-def refuse_foreign_metrics(thresholds: Mapping[str, Threshold], task: Task) -> None:
-    """Refuses thresholds on metrics that the task does not have, unless marked `if_defined`.
-
-    Raises:
-        ConfigError: Names the key and the metrics of the task.
-    """
-    known = {metric.name for metric in of_task(task)}
-    for name, threshold in thresholds.items():
-        if not METRICS[name].efficiency and name not in known and not threshold.if_defined:
-            raise ConfigError(
-                f"evaluate.thresholds.{name}: a {task} task does not have this metric",
-                expected="one of " + ", ".join(sorted(known)),
-                remedy=f"remove it, or set evaluate.thresholds.{name}.if_defined=true",
-            )
 
 
 def judge(evidence: Evidence, config: EvaluateConfig, model_hash: str) -> Verdict:

@@ -20,12 +20,19 @@ from pipeline.evaluate.charts import (
 from pipeline.evaluate.drawing import PALETTE, Gallery, short
 from pipeline.evaluate.evidence import MODEL
 from pipeline.evaluate.measures import Labels, Scores
+from pipeline.evaluate.ranking import Floats
 
 _MOST_CURVES = len(PALETTE)
 
 
 def draw_binary(
-    gallery: Gallery, label: Label, labels: Labels, models: Mapping[str, Scores], bins: int
+    gallery: Gallery,
+    label: Label,
+    labels: Labels,
+    models: Mapping[str, Scores],
+    bins: int,
+    *,
+    weights: Floats | None = None,
 ) -> None:
     """Confusion matrix, ROC, precision-recall, calibration and scores of two classes.
 
@@ -35,23 +42,33 @@ def draw_binary(
         labels: int64 `[rows]`.
         models: Scores `[rows, 2]` by name: MODEL, and others to draw beside it.
         bins: Bins of the calibration picture.
+        weights: `[rows]`, how much each row counts in curves and calibration; None where all count
+            alike. Matrix and histogram show rows.
     """
     positive = labels == 1
     others = [name for name in models if name != MODEL]
     curves = {name: (positive, models[name][:, 1]) for name in [*others, MODEL]}
     score = models[MODEL][:, 1]
     draw_confusion(gallery, label.classes, labels, models[MODEL])
-    draw_roc(gallery, points.roc_points(curves))
-    draw_pr(gallery, points.pr_points(curves), float(positive.mean()))
+    draw_roc(gallery, points.roc_points(curves, weights))
+    guessed = float(np.average(positive, weights=weights))
+    draw_pr(gallery, points.pr_points(curves, weights), guessed)
     share = f"share of '{short(label.classes[1])}'"
-    draw_calibration(gallery, points.calibration_points(score, positive, bins), share)
+    calibration = points.calibration_points(score, positive, bins, weights)
+    draw_calibration(gallery, calibration, share)
     groups = dict(zip(label.classes, (~positive, positive), strict=True))
     title = f"Scores for '{short(label.classes[1])}'"
     draw_scores(gallery, points.score_points(score, groups), title)
 
 
 def draw_multiclass(
-    gallery: Gallery, label: Label, labels: Labels, scores: Scores, bins: int
+    gallery: Gallery,
+    label: Label,
+    labels: Labels,
+    scores: Scores,
+    bins: int,
+    *,
+    weights: Floats | None = None,
 ) -> None:
     """The same of three or more classes: each against the rest, calibration of the top score."""
     counts = np.bincount(labels.astype(np.int64), minlength=len(label.classes))
@@ -59,9 +76,10 @@ def draw_multiclass(
     curves = {label.classes[k]: (labels == k, scores[:, k]) for k in drawn}
     top, right = scores.max(axis=1), scores.argmax(axis=1) == labels
     draw_confusion(gallery, label.classes, labels, scores)
-    draw_roc(gallery, points.roc_points(curves))
-    draw_pr(gallery, points.pr_points(curves), None)
-    draw_calibration(gallery, points.calibration_points(top, right, bins), "share that is right")
+    draw_roc(gallery, points.roc_points(curves, weights))
+    draw_pr(gallery, points.pr_points(curves, weights), None)
+    calibration = points.calibration_points(top, right, bins, weights)
+    draw_calibration(gallery, calibration, "share that is right")
     groups = {"wrong": ~right, "right": right}
     draw_scores(gallery, points.score_points(top, groups), "Highest score of each row")
 

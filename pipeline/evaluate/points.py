@@ -24,59 +24,70 @@ _WILSON_Z = 1.959964
 """Two-sided 95 % point of the normal distribution."""
 
 
-def roc_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
+def roc_points(
+    curves: Mapping[str, tuple[Bools, Scores]], weights: Floats | None = None
+) -> pd.DataFrame:
     """ROC curves on an even grid.
 
     Args:
         curves: By name: `[rows]` whether a row is positive, and `[rows]` its score. Curves
             without both kinds of rows are left out.
+        weights: `[rows]`, how much each row counts; None where all count alike.
 
     Returns:
         false_positive_rate, and for each curve the largest true positive rate that costs no more.
     """
     columns = {}
-    for name, (positive, score) in _drawable(curves).items():
-        hits, rows = ranked_counts(positive, score)
+    for name, (hits, rows) in _ranked(curves, weights).items():
         misses = np.r_[0.0, rows - hits] / (rows[-1] - hits[-1])
         reached = np.searchsorted(misses, _GRID, side="right") - 1
         columns[name] = np.r_[0.0, hits / hits[-1]][reached]
     return _wide("false_positive_rate", _GRID, columns)
 
 
-def pr_points(curves: Mapping[str, tuple[Bools, Scores]]) -> pd.DataFrame:
+def pr_points(
+    curves: Mapping[str, tuple[Bools, Scores]], weights: Floats | None = None
+) -> pd.DataFrame:
     """Precision-recall curves on an even grid; arguments as for `roc_points`.
 
     Returns:
         recall, and for each curve the precision where that recall is first reached.
     """
     columns = {}
-    for name, (positive, score) in _drawable(curves).items():
-        hits, rows = ranked_counts(positive, score)
+    for name, (hits, rows) in _ranked(curves, weights).items():
         reached = np.searchsorted(hits / hits[-1], _GRID, side="left")
         columns[name] = (hits / rows)[reached]
     return _wide("recall", _GRID, columns)
 
 
-def calibration_points(score: Scores, hit: Bools, bins: int) -> pd.DataFrame:
+def calibration_points(
+    score: Scores, hit: Bools, bins: int, weights: Floats | None = None
+) -> pd.DataFrame:
     """How often what was given a score came true, over bins of equal width.
 
     Args:
         score: `[rows]`, 0 to 1.
         hit: `[rows]`, whether that came true.
-        bins: Number of bins; empty ones are left out.
+        bins: Number of bins; those without weight are left out.
+        weights: `[rows]`, how much each row counts; None where all count alike.
 
     Returns:
-        mean_score, rows, low, high (95 % Wilson score interval of the share, JASA 22, 1927), share.
+        mean_score, rows, low, high (95 % Wilson score interval of the share, JASA 22, 1927, for as
+        many rows of one weight as these are worth: Kish, Survey Sampling, 1965), share.
     """
-    place = bin_of(score, bins)
-    rows = np.bincount(place, minlength=bins).astype(np.float64)
-    filled = rows > 0
-    rows = rows[filled]
-    mean = np.bincount(place, score, minlength=bins)[filled] / rows
-    share = np.bincount(place, hit, minlength=bins)[filled] / rows
-    low, high = _wilson(share, rows)
+    place, counts = bin_of(score, bins), np.ones(len(score)) if weights is None else weights
+
+    def summed(values: Floats) -> Floats:
+        sums = np.bincount(place, values, minlength=bins).astype(np.float64)
+        return sums[filled]
+
+    filled = np.bincount(place, counts, minlength=bins) > 0
+    weight = summed(counts)
+    mean, share = summed(counts * score) / weight, summed(counts * hit) / weight
+    low, high = _wilson(share, weight**2 / summed(counts**2))
+    rows = summed(np.ones(len(score))).astype(np.int64)
     table = {"mean_score": mean, "rows": rows, "low": low, "high": high, "share": share}
-    return pd.DataFrame(table).astype({"rows": np.int64})
+    return pd.DataFrame(table)
 
 
 def score_points(score: Scores, groups: Mapping[str, Bools]) -> pd.DataFrame:
@@ -148,10 +159,17 @@ def spread(values: Floats, tail: float) -> tuple[float, float]:
     return (low, high) if high - low > least else (low - least, high + least)
 
 
-def _drawable(
-    curves: Mapping[str, tuple[Bools, Scores]],
-) -> dict[str, tuple[Bools, Scores]]:
-    return {name: pair for name, pair in curves.items() if 0 < pair[0].sum() < len(pair[0])}
+def _ranked(
+    curves: Mapping[str, tuple[Bools, Scores]], weights: Floats | None
+) -> dict[str, tuple[Floats, Floats]]:
+    """`ranked_counts` of each curve that has both kinds of rows; rows of no weight are none."""
+    ranked = {}
+    for name, (positive, score) in curves.items():
+        counts = np.ones(len(score)) if weights is None else weights
+        kept = counts > 0
+        if 0 < positive[kept].sum() < kept.sum():
+            ranked[name] = ranked_counts(positive[kept], score[kept], counts[kept])
+    return ranked
 
 
 def _wide(x: str, grid: Floats, columns: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:

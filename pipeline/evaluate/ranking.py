@@ -70,14 +70,15 @@ class Ranking:
         return won / (positives * negatives), _sum(new_hits, precision) / positives
 
 
-def ranked_counts(positive: Bools, scores: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Positive rows, and all rows, at or above each distinct score, from the highest down."""
+def ranked_counts(
+    positive: Bools, scores: npt.NDArray[np.floating], weights: Floats
+) -> tuple[Floats, Floats]:
+    """Weight of positive and of all rows at or above each distinct score, from the highest down."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
-    hits = np.cumsum(positive[order], dtype=np.float64)
-    rows: Floats = (ends + 1).astype(np.float64)
-    return hits[ends], rows
+    counted = weights[order]
+    return np.cumsum(positive[order] * counted)[ends], np.cumsum(counted)[ends]
 
 
 class Quantiles:

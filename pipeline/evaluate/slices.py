@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.console import say
 from pipeline.core.features import CategoricalFeature, DatetimeFeature, FeatureSet, TargetFeature
-from pipeline.core.records import LABEL
 from pipeline.evaluate.config import SlicesConfig
 from pipeline.evaluate.ranking import Bools, Floats
 
@@ -55,22 +54,13 @@ def slice_columns(frame: pd.DataFrame, features: FeatureSet, config: SlicesConfi
         frame: Rows as processed.
         features: Says which text columns are categories (not dates, not ids).
         config: `columns` null asks for the automatic choice.
-
-    Raises:
-        ConfigError: A column of the config is not in the table.
     """
-    available = [str(name) for name in frame.columns if name != LABEL]
     if config.columns is None:
         return _automatic(frame, features, config)
-    for name in config.columns:
-        if name not in available:
-            near = nearest(name, available)
-            raise ConfigError(
-                f"evaluate.slices.columns names '{name}', which data/processed does not have",
-                expected="one of " + ", ".join(available),
-                remedy=f"did you mean {' or '.join(near)}?" if near else "remove it",
-            )
-    return list(config.columns)
+    # Mistyped names were refused as the config was composed (see `agreement`).
+    if gone := [name for name in config.columns if name not in frame.columns]:
+        say(f"no slices by {', '.join(gone)}: preprocess left out what says nothing")
+    return [name for name in config.columns if name in frame.columns]
 
 
 def slices(

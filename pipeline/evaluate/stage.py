@@ -17,6 +17,7 @@ from pipeline.core.model import RawColumnsModel, load_model, predict
 from pipeline.core.records import LABEL, Split, Verdict
 from pipeline.core.stage import Context
 from pipeline.core.tracking import open_registry
+from pipeline.evaluate.agreement import refuse_foreign_metrics
 from pipeline.evaluate.baselines import Answered, linear_scores, sampled_rows, trivial_scores
 from pipeline.evaluate.catalog import HEADLINE, METRICS
 from pipeline.evaluate.champion import NotComparableError, champion_scores
@@ -32,11 +33,13 @@ from pipeline.evaluate.evidence import (
     Evidence,
     ScoredSplit,
     gather,
+    own_weights,
     refuse_unusable,
 )
-from pipeline.evaluate.gate import judge, refuse_foreign_metrics
+from pipeline.evaluate.gate import judge
 from pipeline.evaluate.measures import Scores
 from pipeline.evaluate.pictures import draw_binary, draw_multiclass, draw_regression
+from pipeline.evaluate.ranking import Floats
 from pipeline.evaluate.report import (
     journal_metrics,
     lines,
@@ -56,7 +59,7 @@ def run(config: EvaluateStageConfig, artifacts: Artifacts, context: Context) -> 
         context: Names the registry that has the champion.
 
     Raises:
-        ConfigError: A threshold or a slice names what this task or table does not have.
+        ConfigError: A threshold names a metric that this task does not have.
         DataError: The test split has no rows.
         PipelineError: A model gives NaN, or the registry does not answer.
     """
@@ -86,7 +89,8 @@ def run(config: EvaluateStageConfig, artifacts: Artifacts, context: Context) -> 
     metrics = metrics_of(evidence, options, labels)
 
     with artifacts.evaluation_plots.publish() as folder:
-        _draw(Gallery(folder), evidence, test, scores, options)
+        weights = own_weights(test, features) if options.weighted else None
+        _draw(Gallery(folder), evidence, test, scores, options, weights=weights)
     write_json(artifacts.metrics, metrics)
     write_json(artifacts.scores, scores_of(metrics, features.label))
     artifacts.verdict.write(verdict)
@@ -129,18 +133,21 @@ def _baselines(
 ) -> dict[str, Scores]:
     """Fits the baselines on the training split and asks them about the test split."""
     columns = [column.name for column in features.columns]
-    train = artifacts.split("train").read([*columns, *out_of_fold_columns(features), LABEL])
+    weights = [features.weight.column] if features.weight else []
+    wanted = [*columns, *weights, *out_of_fold_columns(features), LABEL]
+    train = artifacts.split("train").read(wanted)
     sampled = train.iloc[sampled_rows(len(train), config.linear, config.bootstrap.seed)]
     known, check = (
-        Answered(encoded, frame[LABEL].to_numpy())
+        Answered(encoded, frame[LABEL].to_numpy(), own_weights(frame, features))
         for encoded, frame in (
             (encode_training(sampled, features), sampled),
             (encode(validation, features), validation),
         )
     )
     linear = linear_scores(known, check, encode(test, features), features, config.linear)
+    labels, counts = train[LABEL].to_numpy(), own_weights(train, features)
     return {
-        TRIVIAL: trivial_scores(features.label, train[LABEL].to_numpy(), len(test)),
+        TRIVIAL: trivial_scores(features.label, labels, len(test), counts),
         LINEAR: refuse_unusable(linear, "the linear baseline", len(test)),
     }
 
@@ -171,14 +178,16 @@ def _draw(
     test: pd.DataFrame,
     scores: Mapping[str, Scores],
     config: EvaluateConfig,
+    *,
+    weights: Floats | None,
 ) -> None:
     label, truth, bins = evidence.label, test[LABEL].to_numpy(), config.calibration_bins
     match label.task:
         case "binary":
             drawn = {name: scores[name] for name in scores if name != TRIVIAL}
-            draw_binary(gallery, label, truth, drawn, bins)
+            draw_binary(gallery, label, truth, drawn, bins, weights=weights)
         case "multiclass":
-            draw_multiclass(gallery, label, truth, scores[MODEL], bins)
+            draw_multiclass(gallery, label, truth, scores[MODEL], bins, weights=weights)
         case "regression":
             draw_regression(gallery, truth, scores[MODEL])
     headline = METRICS[HEADLINE[label.task]]

@@ -2,6 +2,7 @@
 
 from pipeline.core.artifacts import RAW, SOURCES
 from pipeline.core.stage import Stage
+from pipeline.ingest.agreement import agree
 from pipeline.ingest.config import IngestStageConfig
 
 STAGE = Stage(
@@ -11,6 +12,7 @@ STAGE = Stage(
     params={"source": "data.source", "joins": "data.joins", "ingest": "ingest"},
     deps=(SOURCES,),
     outs=(RAW,),
+    agree=agree,
 )
 
 __all__ = ["STAGE"]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.core.schema import config
 
 Format = Literal["auto", "csv", "tsv", "parquet", "jsonl"]
 Compression = Literal["auto", "none", "gzip", "bz2", "xz", "zip", "zstd"]
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError("an encoding that Python knows, e.g. utf-8, cp1252 or utf-16") from None
+    return name
 
 
 @config
@@ -63,7 +72,7 @@ class ReadConfig:
     """auto: by the ending of the name, before that of the compression."""
     compression: Compression = "auto"
     """auto: by the ending of the name (.gz, .bz2, .xz, .zip, .zst)."""
-    encoding: str = "utf-8"
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     """Encoding of CSV, TSV and JSONL text; a byte-order mark is skipped."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Field delimiter of CSV; null: comma, for TSV tab."""
@@ -76,9 +85,10 @@ class ReadConfig:
     default_missing: bool = True
     """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
     bad_rows: Literal["error", "drop"] = "error"
-    """Rows of CSV and TSV with more or fewer fields than the header: stop, or leave them out."""
+    """Rows of CSV and TSV with more or fewer fields than the header, and lines of JSONL that are no
+    object: stop, or leave them out."""
     bad_text: Literal["error", "drop", "null"] = "error"
-    """Text of CSV and TSV that is no UTF-8: stop, leave the rows out, or make it missing."""
+    """Text that is not of the encoding: stop, leave the rows out, or make the values missing."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the file; null: not checked."""
     pii: dict[str, PiiConfig] = Field(default_factory=dict)

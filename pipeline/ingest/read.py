@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-from pyarrow import json, parquet
+from pyarrow import parquet
 
 from pipeline.core.errors import DataError, nearest
 from pipeline.ingest.config import Compression, Format, ReadConfig
-from pipeline.ingest.read_csv import TYPES, read_csv
+from pipeline.ingest.read_csv import TYPES, counting, read_csv, without_odd_years
+from pipeline.ingest.read_jsonl import read_jsonl
+from pipeline.ingest.read_text import as_bytes, decoded, unchecked
 
 _COMPRESSIONS: dict[str, Compression] = {
     ".gz": "gzip",
@@ -149,41 +151,20 @@ def _read_tsv(file: Any, how: ReadConfig) -> pa.Table:
     return read_csv(file, how, "\t")
 
 
-def _read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
-    # Arrow would take broken UTF-8 as it is.
-    text = _text(file.read(), how.encoding).removeprefix("\ufeff").encode()
-    if not text.strip():
-        raise ValueError("Empty JSONL file")
-    fields = [(name, TYPES[kind]) for name, kind in how.dtypes.items()]
-    # One block, so that a type is not guessed from the first rows alone.
-    return json.read_json(
-        pa.BufferReader(text),
-        read_options=json.ReadOptions(block_size=len(text)),
-        parse_options=json.ParseOptions(
-            explicit_schema=pa.schema(fields) if fields else None, newlines_in_values=False
-        ),
-    )
-
-
-def _text(raw: bytes, encoding: str) -> str:
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UnicodeError(f"line {line:,}: byte 0x{raw[error.start]:02x}") from None
-
-
 def _read_parquet(file: Any, how: ReadConfig) -> pa.Table:
     seekable = file if isinstance(file, pa.OSFile) else pa.BufferReader(file.read())
     table = parquet.ParquetFile(seekable).read(columns=list(how.columns) or None)
+    if names := unchecked(table):
+        table, broken = decoded(as_bytes(table, names), how, names)
+        table = counting(table, broken=broken)
     for name, kind in how.dtypes.items():
         if name in table.column_names:
             place = table.column_names.index(name)
             table = table.set_column(place, name, table[name].cast(TYPES[kind]))
-    return table
+    return without_odd_years(table)
 
 
-_READERS = {"csv": read_csv, "tsv": _read_tsv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+_READERS = {"csv": read_csv, "tsv": _read_tsv, "jsonl": read_jsonl, "parquet": _read_parquet}
 
 
 def checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
@@ -235,5 +216,5 @@ def _wrong_encoding(uri: str, where: str, how: ReadConfig) -> DataError:
         f"{uri} holds text that is not {how.encoding} ({where[:200]})",
         expected=f"text encoded as {how.encoding}",
         remedy="set encoding in the source, e.g. cp1252 for files from Windows; where single "
-        "values of CSV are broken, bad_text=drop leaves their rows out and null makes them missing",
+        "values are broken, bad_text=drop leaves their rows out and null makes them missing",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
-from pipeline.ingest.read_text import decoded
+from pipeline.ingest.read_text import decoded, in_utf8
 
 TYPES = {
     "string": pa.string(),
@@ -34,6 +34,11 @@ _LAST_YEAR = 9999
 def dropped_rows(table: pa.Table) -> int:
     """How many rows of the wrong length were left out when `table` was read."""
     return int((table.schema.metadata or {}).get(_DROPPED, b"0"))
+
+
+def counting(table: pa.Table, *, dropped: int = 0, broken: int = 0) -> pa.Table:
+    """The table with what `dropped_rows` and `broken_rows` will say of it."""
+    return table.replace_schema_metadata({_DROPPED: str(dropped), _BROKEN: str(broken)})
 
 
 def broken_rows(table: pa.Table) -> int:
@@ -85,13 +90,20 @@ def read_csv(
     lengths = Lengths(quoted=not how.pii)
     seekable = file if file.seekable() else io.BytesIO(file.read())
     options = {"block_size": LARGE_BLOCK_BYTES} if long_rows else {}
-    table = _read(seekable, how, delimiter, lengths, **options)
+    read_as = how
+    try:
+        table = _read(seekable, how, delimiter, lengths, **options)
+    except UnicodeDecodeError:
+        # Arrow turns another encoding into UTF-8 before it cuts rows, and knows no row that fails.
+        seekable.seek(0)
+        seekable, read_as = in_utf8(seekable.read(), how.encoding), replace(how, encoding="utf-8")
+        lengths = Lengths(quoted=not how.pii)
+        table = _read(seekable, read_as, delimiter, lengths, **options)
     if lengths.count and how.bad_rows == "error":
-        raise ValueError(_wrong_lengths(seekable, how, delimiter, **options))
+        raise ValueError(_wrong_lengths(seekable, read_as, delimiter, **options))
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
     table, broken = decoded(table, how)
-    counted = {_DROPPED: str(lengths.count), _BROKEN: str(broken)}
-    return _without_odd_years(table).replace_schema_metadata(counted)
+    return counting(without_odd_years(table), dropped=lengths.count, broken=broken)
 
 
 def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
@@ -151,21 +163,24 @@ def options_of(
     }
 
 
-def _without_odd_years(table: pa.Table) -> pa.Table:
+def without_odd_years(table: pa.Table) -> pa.Table:
     """Dates before the year 1 or after 9999, which Python cannot hold, as the text they were."""
     for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if _odd_years(column):
+        if _has_odd_years(column):
             table = table.set_column(place, name, pc.cast(column, pa.string()))
     return table
 
 
-def has_odd_years(table: pa.Table) -> bool:
-    """Whether there are dates before the year 1 or after 9999."""
-    return any(_odd_years(column) for column in table.columns)
+def odd_years(table: pa.Table) -> list[str]:
+    """Columns with dates before the year 1 or after 9999."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    return [name for name, column in columns if _has_odd_years(column)]
 
 
-def _odd_years(column: pa.ChunkedArray) -> bool:
+def _has_odd_years(column: pa.ChunkedArray) -> bool:
     if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
         return False
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp(column.type.unit))  # no need to know the zone
     ends = pc.min_max(pc.year(column)).as_py()
     return ends["min"] is not None and not 1 <= ends["min"] <= ends["max"] <= _LAST_YEAR

@@ -2,20 +2,74 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+from collections.abc import Collection, Iterable
+
 import pyarrow as pa
 
 from pipeline.ingest.config import ReadConfig
 
 _SHOWN = 3
 _SHOWN_BYTES = 40
+BROKEN = "\udcff"
+"""Stands in text for what could not be decoded: no text of any encoding holds it, and written as
+UTF-8 by `surrogateescape` it is the byte 0xff, which UTF-8 never has."""
 
 
-def decoded(table: pa.Table, how: ReadConfig) -> tuple[pa.Table, int]:
+def marked(raw: bytes, encoding: str) -> str:
+    """The text of `raw`, with `BROKEN` wherever it is of another encoding."""
+    codecs.register_error("marked", lambda error: (BROKEN, error.end))  # type: ignore[attr-defined]
+    return raw.decode(encoding, "marked")
+
+
+def in_utf8(raw: bytes, encoding: str) -> io.BytesIO:
+    """`raw` in UTF-8, but for a byte that is none wherever it is of another encoding."""
+    return io.BytesIO(marked(raw, encoding).encode("utf-8", "surrogateescape"))
+
+
+def unchecked(table: pa.Table) -> list[str]:
+    """Columns of text in which some value is no UTF-8: Arrow trusts the writers of its files."""
+    return [
+        name
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if _is_text(column.type) and not _is_valid(column)
+    ]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    own = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(own) or pa.types.is_large_string(own))
+
+
+def _is_valid(column: pa.ChunkedArray) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def as_bytes(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    """The table with these columns of text as bytes, whose values `decoded` looks at."""
+    for name in names:
+        column = table[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, column.cast(pa.binary()))
+    return table
+
+
+def decoded(
+    table: pa.Table, how: ReadConfig, names: Collection[str] | None = None
+) -> tuple[pa.Table, int]:
     """Makes text of the columns that Arrow took for bytes, since some value is no UTF-8.
 
     Args:
         table: With binary columns where text was broken.
         how: What happens with rows of such values; whether they may be shown.
+        names: The binary columns that are text; None: all of them.
 
     Returns:
         The table, and how many rows had such values.
@@ -25,11 +79,11 @@ def decoded(table: pa.Table, how: ReadConfig) -> tuple[pa.Table, int]:
     """
     broken: set[int] = set()
     for place, (name, kind) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
-        if not pa.types.is_binary(kind):
+        if not pa.types.is_binary(kind) or (names is not None and name not in names):
             continue
         words, odd = _words(table[name])
         if odd and how.bad_text == "error":
-            raise UnicodeError(_said(name, odd, quoted=not how.pii))
+            raise UnicodeError(_said(name, odd, how))
         broken |= odd.keys()
         table = table.set_column(place, name, words)
     if broken and how.bad_text == "drop":
@@ -53,9 +107,17 @@ def _words(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, dict[in
         return pa.array(words, pa.string()), odd
 
 
-def _said(name: str, odd: dict[int, bytes], *, quoted: bool) -> str:
+def _said(name: str, odd: dict[int, bytes], how: ReadConfig) -> str:
+    plain = codecs.lookup(how.encoding).name == "utf-8"
+
+    def quoted(value: bytes) -> str:
+        # Of another encoding it is not the bytes of the file that are at hand, but its text.
+        return repr(
+            value[:_SHOWN_BYTES] if plain else value.decode(errors="replace")[:_SHOWN_BYTES]
+        )
+
     shown = [
-        f"row {row + 1}" + (f": {value[:_SHOWN_BYTES]!r}" if quoted else "")
+        f"row {row + 1}" + ("" if how.pii else f": {quoted(value)}")
         for row, value in list(odd.items())[:_SHOWN]
     ]
     more = ", ..." if len(odd) > _SHOWN else ""

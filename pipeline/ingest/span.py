@@ -27,7 +27,7 @@ from pipeline.ingest.read_csv import broken_rows, dropped_rows
 PLACEHOLDER = "{date}"
 _DATE = r"(\d{4})-?(\d{2})-?(\d{2})"
 _CACHE = f"{STATE}/ingest"
-_LAYOUT = 1
+_LAYOUT = 2
 """Part of a cached file's name: another way of reading makes other names."""
 
 

@@ -175,7 +175,7 @@ def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
         say(f"  {len(files)} files, {files[0]} to {files[-1]}")
     for facts in (record.source, *record.joins.values()):
         if facts.dropped_rows:
-            said = f"{facts.dropped_rows:,} rows of {facts.uri} have too many or too few fields"
+            said = f"{facts.dropped_rows:,} rows of {facts.uri} are malformed"
             say(f"  warning: {said}; they are left out (bad_rows)")
         if facts.broken_rows:
             said = f"{facts.broken_rows:,} rows of {facts.uri} hold text of another encoding"

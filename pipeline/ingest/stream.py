@@ -18,7 +18,8 @@ from pyarrow import csv, parquet
 
 from pipeline.ingest.config import FileSource, IngestStageConfig, PackageSource, ReadConfig
 from pipeline.ingest.read import UNREADABLE, checked, file_kind, opened
-from pipeline.ingest.read_csv import Lengths, has_odd_years, options_of, types_asked_for
+from pipeline.ingest.read_csv import Lengths, odd_years, options_of, types_asked_for
+from pipeline.ingest.read_text import unchecked
 
 _BLOCK_BYTES = 16 << 20
 """What types are guessed from; a row may be so long."""
@@ -139,7 +140,7 @@ def _csv_tables(reader: Any) -> Iterator[pa.Table]:
         raise ReadWholeError
     for batch in reader:
         table = pa.Table.from_batches([batch])
-        if has_odd_years(table):
+        if odd_years(table):
             raise ReadWholeError
         yield table
 
@@ -149,6 +150,8 @@ def _parquet_tables(path: Path, how: ReadConfig) -> Iterator[pa.Table]:
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=list(how.columns) or None):
             table = pa.Table.from_batches([batch])
+            if unchecked(table) or odd_years(table):
+                raise ReadWholeError
             for place, name in enumerate(table.column_names):
                 if name in asked:
                     table = table.set_column(place, name, table[name].cast(asked[name]))

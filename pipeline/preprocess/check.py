@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import ConfigError, nearest
 from pipeline.preprocess.check_breaches import (
     Breach,
     Rule,
@@ -85,28 +84,10 @@ def check(
     Raises:
         DataError: One or more columns break their rules; every rule that is broken is named with
             the number of rows and some of them.
-        ConfigError: `at_most` names no column of the same kind.
     """
-    require_relations(columns)
     if broken := breaches(typed, columns, rules):
         told = [told_of(one, typed, label, rules.shown_rows) for one in broken]
         raise explained(told, touched_rows(broken), len(typed.raw))
-
-
-def require_relations(columns: Mapping[str, ColumnConfig]) -> None:
-    """Raises a ConfigError where `at_most` names no declared column of the same kind."""
-    for name, how in columns.items():
-        other = how.at_most if isinstance(how, NumericConfig | DatetimeConfig) else None
-        if other is None:
-            continue
-        alike = [one for one, its in columns.items() if type(its) is type(how) and one != name]
-        if other not in alike:
-            near = nearest(other, alike)
-            raise ConfigError(
-                f"config key 'data.columns.{name}.at_most' names '{other}'",
-                expected=f"another {how.kind} column: {', '.join(alike[:40]) or 'there is none'}",
-                remedy=f"did you mean {' or '.join(near)}?" if near else "remove at_most",
-            )
 
 
 def breaches(

@@ -32,7 +32,13 @@ from pipeline.preprocess.config_kinds import (
     TargetConfig,
     WeightConfig,
 )
-from pipeline.preprocess.config_together import only, require_one_each, require_places
+from pipeline.preprocess.config_together import (
+    only,
+    require_crossed,
+    require_one_each,
+    require_places,
+    require_relations,
+)
 
 __all__ = [
     "BooleanConfig",
@@ -311,6 +317,9 @@ class PreprocessStageConfig:
         """Refuses columns that do not go together."""
         require_places(self.columns)
         require_one_each(self.columns)
+        features = {name: how for name, how in self.columns.items() if name != self.label.column}
+        require_relations(features)
+        require_crossed(self.crosses, features)
         require_group_split(self.group, self.split)
 
     @property

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from pipeline.core.errors import ConfigError
-from pipeline.preprocess.config_columns import ColumnConfig
+from pipeline.core.errors import ConfigError, wrong_name
+from pipeline.preprocess.config_columns import (
+    CategoricalConfig,
+    ColumnConfig,
+    CrossConfig,
+    DatetimeConfig,
+    NumericConfig,
+)
 from pipeline.preprocess.config_kinds import (
     GroupConfig,
     LatitudeConfig,
@@ -40,6 +46,42 @@ def require_places(columns: Mapping[str, ColumnConfig]) -> None:
             remedy=f"declare the latitude as {{kind: latitude, longitude: {alone[0]}}}, or make "
             f"'{alone[0]}' numeric",
         )
+
+
+def require_relations(columns: Mapping[str, ColumnConfig]) -> None:
+    """Raises a ConfigError where `at_most` names no declared column of the same kind."""
+    for name, how in columns.items():
+        other = how.at_most if isinstance(how, NumericConfig | DatetimeConfig) else None
+        alike = [one for one, its in columns.items() if type(its) is type(how) and one != name]
+        if other is not None and other not in alike:
+            key, kind = f"data.columns.{name}.at_most", f"another {how.kind} column"
+            raise wrong_name(key, other, alike, kind, "remove at_most")
+
+
+def require_crossed(
+    crosses: Mapping[str, CrossConfig], columns: Mapping[str, ColumnConfig]
+) -> None:
+    """Raises a ConfigError where a cross is of what no column gives an index."""
+    indices = [index for name, how in columns.items() for index in _indices(name, how)]
+    for name, cross in crosses.items():
+        for part in cross.of:
+            if part not in indices:
+                what = "categorical columns, COLUMN.bucket, COLUMN.cell, or DATE.PART"
+                key = f"data.crosses.{name}.of"
+                raise wrong_name(key, part, indices, what, f"remove '{name}'")
+
+
+def _indices(name: str, how: ColumnConfig) -> Iterator[str]:
+    """The index features that a column becomes, unless it is left out for what it holds."""
+    match how:
+        case CategoricalConfig():
+            yield name
+        case NumericConfig() if how.buckets:
+            yield f"{name}.bucket"
+        case DatetimeConfig() if not how.cyclic:
+            yield from (f"{name}.{part}" for part in how.parts)
+        case LatitudeConfig() if how.cell_degrees:
+            yield f"{name}.cell"
 
 
 def require_one_each(columns: Mapping[str, ColumnConfig]) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.core.errors import nearest
 from pipeline.core.records import LABEL
-from pipeline.preprocess.check import breaches, require_relations
+from pipeline.preprocess.check import breaches
 from pipeline.preprocess.check_breaches import Breach, examples
 from pipeline.preprocess.clean import missing, repeated
 from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig, is_feature
@@ -36,12 +36,8 @@ def anomalies(
 
     Returns:
         Errors first, then warnings, each in the order of the columns.
-
-    Raises:
-        ConfigError: `at_most` names no column of the same kind.
     """
     columns = feature_columns(config.columns, config.label)
-    require_relations(columns)
     typed = typed_table(raw, config)
     found = [
         *_absent(raw, config),

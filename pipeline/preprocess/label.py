@@ -11,13 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError, nearest
-from pipeline.core.features import Label
+from pipeline.core.features import THRESHOLD_CLASSES, Label
 from pipeline.preprocess.config import LabelConfig
 
 _MOST_CLASSES = 1000
 _MOST_WORDS = 100_000
 """So many different words are far too many for classes; no more are kept."""
-_NEGATIVE, _POSITIVE = "false", "true"
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def decided(seen: LabelSeen, config: LabelConfig) -> Label:
         _refuse_one_value(seen, config)
         return Label(column=config.column, task=config.task)
     if config.threshold is not None:
-        classes = config.classes or (_NEGATIVE, _POSITIVE)
+        classes = config.classes or THRESHOLD_CLASSES
         present = [classes[end > config.threshold] for end in (seen.low, seen.high)]
     else:
         classes = _classes(list(seen.words), config)

@@ -30,7 +30,7 @@ from pipeline.preprocess.config import (
 )
 from pipeline.preprocess.label import Labelled, make_label
 from pipeline.preprocess.on_disk import Rows, TrainingRows
-from pipeline.preprocess.parts import sample_step
+from pipeline.preprocess.parts import planned, sample_step
 from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.raw import count_rows, read_typed
 from pipeline.preprocess.row_hash import Hashes, together
@@ -135,7 +135,7 @@ def prepare_in_parts(
     from pipeline.preprocess.workers import hired
 
     scratch = stack.enter_context(stream.scratch_folder(artifacts.root))
-    job = stream.begun(config, columns, artifacts, scratch)
+    job = planned(config, columns, artifacts, scratch)
     with hired(config.preprocess, len(job.parts), dask=dask) as workers:
         cleaned = stream.first_pass(job, workers)
         advance(2, "checked")

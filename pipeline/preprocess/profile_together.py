@@ -16,11 +16,11 @@ def missing_section(patterns: Sequence[MissingPattern]) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{_names(one.columns)}</td>"
-        f'<td class="number"><span class="meter"><i style="width:{100 * one.fraction:.1f}%"></i>'
+        f'<td class="right"><span class="meter"><i style="width:{100 * one.fraction:.1f}%"></i>'
         f"</span>{percent(one.fraction)}</td></tr>"
         for one in patterns
     )
-    head = "<tr><th>missing together</th><th>of the training rows</th></tr>"
+    head = '<tr><th>missing together</th><th class="right">of the training rows</th></tr>'
     return f'<h2>Missing values</h2><div class="block scroll"><table>{head}{rows}</table></div>'
 
 

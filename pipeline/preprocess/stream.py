@@ -9,7 +9,7 @@ with the rows. Between the passes copies are sought by their hashes on disk.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from pipeline.core.artifacts import STATE, Artifacts
+from pipeline.core.artifacts import STATE
 from pipeline.core.features import FeatureSet, Label
 from pipeline.core.records import LABEL, SPLITS, Split
-from pipeline.preprocess.check import require_relations
 from pipeline.preprocess.check_breaches import examples
 from pipeline.preprocess.clean import DUPLICATES_NOTE, Done, refuse_no_rows
 from pipeline.preprocess.config import (
     BooleanConfig,
-    ColumnConfig,
-    PreprocessStageConfig,
     RandomSplit,
 )
 from pipeline.preprocess.label import decided
@@ -41,7 +38,7 @@ from pipeline.preprocess.part_split import (
     rank_part,
     split_part,
 )
-from pipeline.preprocess.parts import Job, planned, raw_batches
+from pipeline.preprocess.parts import Job, raw_batches
 from pipeline.preprocess.split_random import Ranked, tenths
 from pipeline.preprocess.stream_check import BatchCheck
 from pipeline.preprocess.target_means import Extra
@@ -58,23 +55,6 @@ def scratch_folder(root: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def begun(
-    config: PreprocessStageConfig,
-    columns: Mapping[str, ColumnConfig],
-    artifacts: Artifacts,
-    scratch: Path,
-) -> Job:
-    """Divides the raw table.
-
-    Raises:
-        DataError: A column is not in the table.
-        ConfigError: `at_most` names no column of the same kind.
-        PipelineError: The table is missing or damaged.
-    """
-    require_relations(columns)
-    return planned(config, columns, artifacts, scratch)
 
 
 def first_pass(job: Job, workers: Workers) -> Cleaned:

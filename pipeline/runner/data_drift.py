@@ -155,6 +155,7 @@ def _lines(report: DriftReport) -> Iterator[str]:
     if len(drifted) > _SHOWN:
         yield f"  and {len(drifted) - _SHOWN} more columns"
     if report.joint is not None:
-        said = "tells the tables apart" if report.joint.drifted else "cannot tell the tables apart"
-        yield f"  a classifier of all columns {said}: AUC {report.joint.auc:.3f}"
+        said = "tells" if report.joint.drifted else "hardly tells"
+        figures = f"AUC {report.joint.auc:.3f} (p {report.joint.p_value:.1e})"
+        yield f"  a classifier of all columns {said} the tables apart: {figures}"
     yield f"  {len(drifted)} of {len(report.columns)} columns have drifted"

@@ -67,11 +67,13 @@ def run(root: Path, overrides: Sequence[str]) -> int:
 
 def drop_damaged_params(root: Path) -> None:
     """Removes a params.yaml that is no YAML: DVC refuses to start on one; `compose` writes it."""
+    if not (root / PARAMS).exists():
+        return
     try:
         read_params(root)
     except ConfigError as error:
         say(error.came)
-        (root / PARAMS).unlink(missing_ok=True)
+        (root / PARAMS).unlink()
 
 
 def _reproduce(

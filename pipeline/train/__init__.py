@@ -2,6 +2,7 @@
 
 from pipeline.core.artifacts import PROCESSED, TRAINED
 from pipeline.core.stage import Stage
+from pipeline.train.agreement import agree
 from pipeline.train.config import TrainStageConfig
 
 STAGE = Stage(
@@ -12,6 +13,7 @@ STAGE = Stage(
     deps=(PROCESSED,),
     outs=(TRAINED,),
     heavy=True,
+    agree=agree,
 )
 
 __all__ = ["STAGE"]

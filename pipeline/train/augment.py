@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.core.errors import ConfigError
 from pipeline.core.features import (
     FeatureSet,
     GeoFeature,
@@ -21,6 +20,7 @@ from pipeline.core.features import (
     TargetFeature,
     dense_names,
 )
+from pipeline.train.agreement import refuse_resampling
 from pipeline.train.config import TrainConfig
 from pipeline.train.examples import Examples
 from pipeline.train.input import Gather, Source
@@ -46,19 +46,8 @@ def augmented(
         ConfigError: Classes are to be resampled where there are none, or are weighed already.
     """
     wanted, label = options.augment, features.label
+    refuse_resampling(options, label.task)
     if wanted.resample != "none":
-        if label.task == "regression":
-            raise ConfigError(
-                f"train.augment.resample={wanted.resample}, but the label is a number",
-                expected="classes",
-                remedy="set train.augment.resample=none",
-            )
-        if options.class_weights != "none":
-            raise ConfigError(
-                f"train.augment.resample={wanted.resample} beside train.class_weights",
-                expected="one of the two: each makes rare classes count for more",
-                remedy="set train.class_weights=none or train.augment.resample=none",
-            )
         classes = train.labels.reshape(-1).astype(np.int64)
         source = Resampled(source, classes, wanted.resample, wanted.ratio)
     if not wanted.noise and not wanted.mixup:

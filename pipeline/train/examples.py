@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.encoding import Encoded, encode, encode_training, out_of_fold_columns
-from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.core.errors import DataError
 from pipeline.core.features import FeatureSet, Label
 from pipeline.core.records import LABEL, Split
+from pipeline.train.agreement import refuse_class_weights
 
 _REMEDY = "remove data/processed and run `pipeline run`"
 
@@ -152,14 +153,10 @@ def class_weights(
     """
     if choice == "none":
         return None
-    if label.task == "regression":
-        raise ConfigError(
-            "train.class_weights is set, but the label is a number",
-            remedy="set train.class_weights=none",
-        )
+    refuse_class_weights(choice, label.task, label.classes)
     rows = labels.reshape(-1).astype(np.int64)
     if isinstance(choice, Mapping):
-        by_class = np.array(_named(choice, label.classes))
+        by_class = np.array([choice[name] for name in label.classes])
     else:
         counts = np.bincount(rows, minlength=len(label.classes))
         by_class = len(rows) / (np.count_nonzero(counts) * np.maximum(counts, 1))
@@ -174,22 +171,3 @@ def multiplied(
     if first is None or second is None:
         return second if first is None else first
     return first * second
-
-
-def _named(weights: Mapping[str, float], classes: tuple[str, ...]) -> list[float]:
-    for name in weights:
-        if name not in classes:
-            near = nearest(name, classes)
-            raise ConfigError(
-                f"train.class_weights names the class '{name}'",
-                expected="one of " + ", ".join(classes[:40]),
-                remedy=f"did you mean {' or '.join(near)}?" if near else "remove it",
-            )
-    missing = [name for name in classes if name not in weights]
-    if missing:
-        raise ConfigError(
-            f"train.class_weights has no weight for {', '.join(missing)}",
-            expected="a weight for every class",
-            remedy="add them, or set train.class_weights=balanced",
-        )
-    return [weights[name] for name in classes]

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.core import runtime
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.tracking import TrackingConfig
+from pipeline.train.agreement import MEASURED
 from pipeline.train.augment import augmented
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.config import TrainStageConfig
@@ -18,7 +19,7 @@ from pipeline.train.fitting import fit
 from pipeline.train.input import InMemory
 from pipeline.train.splits import encoded_splits, read_features, weighted
 from pipeline.train.strategy import ALONE
-from pipeline.train.validation import MEASURED, require_monitor
+from pipeline.train.validation import require_monitor
 from pipeline.train.warm_start import earlier_model
 from pipeline.train.watch import Row
 

@@ -14,17 +14,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.features import Label, Task
+from pipeline.core.errors import DataError
+from pipeline.core.features import Label
+from pipeline.train.agreement import refuse_other_monitor
 from pipeline.train.examples import Examples
 from pipeline.train.strategy import ALONE, Team
-
-MEASURED: dict[Task, tuple[str, ...]] = {
-    "binary": ("val_loss", "val_auc", "val_accuracy"),
-    "multiclass": ("val_loss", "val_accuracy"),
-    "regression": ("val_loss", "val_mae", "val_rmse"),
-}
-"""What is measured for each task."""
 
 GREATER_IS_BETTER = frozenset({"val_auc", "val_accuracy"})
 """The others are errors."""
@@ -82,7 +76,7 @@ class Validation:
         return np.minimum(rows, len(self.examples) - 1)
 
     def __call__(self) -> dict[str, float]:
-        """The metrics of `MEASURED`; val_auc only where both classes have rows."""
+        """The metrics of `agreement.MEASURED`; val_auc only where both classes have rows."""
         outputs = self.outputs()
         labels = self.examples.labels
         loss = self._loss(outputs)
@@ -125,12 +119,7 @@ def require_monitor(monitor: str, label: Label, validation: Examples) -> None:
         ConfigError: The task does not have the metric.
         DataError: The validation split has one class only, which leaves AUC undefined.
     """
-    if monitor not in MEASURED[label.task]:
-        raise ConfigError(
-            f"train.early_stopping.monitor={monitor}, but the task is {label.task}",
-            expected="one of " + ", ".join(MEASURED[label.task]),
-            remedy="set train.early_stopping.monitor=val_loss",
-        )
+    refuse_other_monitor(monitor, label.task)
     if monitor == "val_auc" and len(np.unique(validation.labels)) < 2:
         raise DataError(
             "all validation rows are of one class, so val_auc is undefined",

@@ -9,8 +9,8 @@ import yaml
 
 from pipeline.core.errors import ConfigError
 from pipeline.evaluate import STAGE
+from pipeline.evaluate.agreement import refuse_foreign_metrics
 from pipeline.evaluate.catalog import HEADLINE, METRICS, of_task
-from pipeline.evaluate.gate import refuse_foreign_metrics
 
 DEFAULTS = Path(__file__).parents[2] / "configs" / "evaluate" / "default.yaml"
 

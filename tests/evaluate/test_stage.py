@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from pipeline.core.errors import ConfigError, DataError, PipelineError
+from pipeline.core.errors import DataError, PipelineError
 from pipeline.core.model import load_model, predict
 from pipeline.core.records import LABEL
 from pipeline.core.saved_model import write_saved_model
@@ -252,13 +252,6 @@ def test_nan_scores_are_refused_and_nothing_is_written(binary):
     model.save(binary.artifacts.model)
     with pytest.raises(PipelineError, match="NaN or infinite scores for 400 of 400 rows"):
         binary.evaluate()
-    assert nothing_written(binary)
-
-
-def test_a_slice_column_that_is_not_there_is_refused_before_any_work(binary):
-    slices = {"columns": ["citty"], "automatic_columns": 0, "values": 2, "min_rows": 30}
-    with pytest.raises(ConfigError, match=r"'citty'(?s:.*)did you mean city"):
-        binary.evaluate(slices=slices)
     assert nothing_written(binary)
 
 

@@ -8,10 +8,12 @@ import os
 import sqlite3
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import fsspec
+import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from pipeline.core.errors import ConfigError, DataError
 from tests.ingest.conftest import CSV, Ingest
@@ -60,7 +62,12 @@ def test_a_header_without_rows(ingest: Ingest, failing: Failing) -> None:
     [
         ("a.parquet", b"x,y\n1,2\n", "cannot be read as parquet"),
         ("a.jsonl", b"x,y\n1,2\n", "cannot be read as jsonl"),
-        ("a.jsonl", b'{"x": 1}\n{"x": "one"}\n', "cannot be read as jsonl"),
+        (
+            "a.jsonl",
+            b'{"x": 1}\n{"x": ["one"]}\n',
+            "'x' is a number in line 1 and a list in line 2",
+        ),
+        ("a.jsonl", b'{"x": {"y": 1}}\n{"x": {"y": "a"}}\n', "from number to string in row 2"),
         ("a.csv", b"x,y\n1,2\n1,2,3\n", "row 2 has 3: '1,2,3'"),
         ("a.csv", b"x,y,x\n1,2,3\n", "more than once: x"),
         ("a.csv.gz", b"x,y\n1,2\n", "cannot be read as csv"),
@@ -177,7 +184,8 @@ def test_no_write_permission(ingest: Ingest) -> None:
     assert ingest.published == []
 
 
-def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("above", [0, 100_000_000], ids=["in batches", "whole"])
+def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, above: int) -> None:
     import resource
     import signal
 
@@ -188,12 +196,12 @@ def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, tmp_path: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            ingest.run(name)
+            ingest.run(name, stream_above_bytes=above)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert ingest.published == []
-    assert len(ingest.run(name)) == 50_000
+    assert len(ingest.run(name, stream_above_bytes=above)) == 50_000
 
 
 UNEVEN = "x,word\n1,a\n2,b,c\n3,d\n4\n5,e\n"
@@ -213,7 +221,7 @@ def test_rows_of_the_wrong_length_are_left_out_and_counted(
     table = ingest.run({"kind": "file", "path": path, "bad_rows": "drop"})
     assert table["x"].tolist() == [1, 3, 5]
     assert ingest.artifacts.source.read().source.dropped_rows == 2
-    assert "2 rows of a.csv have too many or too few fields" in capsys.readouterr().out
+    assert "2 rows of a.csv are malformed; they are left out (bad_rows)" in capsys.readouterr().out
 
 
 def test_rows_of_the_wrong_length_are_not_shown_where_data_is_personal(
@@ -323,3 +331,146 @@ def test_a_json_number_beyond_64_bits_is_as_near_as_can_be(ingest: Ingest) -> No
 def test_names_that_stand_twice(ingest: Ingest, failing: Failing, name: str, content: str) -> None:
     message = failing(ingest.write(name, content))
     assert name in message
+
+
+def words(table: pd.DataFrame) -> list[str | None]:
+    return table["word"].astype(object).where(table["word"].notna(), None).tolist()
+
+
+def parquet_of(values: list[bytes]) -> bytes:
+    """A Parquet file whose column `word` says that it is text, whatever it holds."""
+    data = pa.array(values, pa.binary())
+    text = pa.Array.from_buffers(pa.string(), len(values), data.buffers())
+    packed = io.BytesIO()
+    parquet.write_table(pa.table({"x": range(1, len(values) + 1), "word": text}), packed)
+    return packed.getvalue()
+
+
+ELSEWHERE = {
+    "cp932": ("a.csv", "x,word\n1,東\n2,".encode("cp932") + b"\x81\n3,b\n", {"encoding": "cp932"}),
+    "utf-16": (
+        "a.csv",
+        "x,word\n1,東\n2,".encode("utf-16") + b"\x00\xdc" + "\n3,b\n".encode("utf-16-le"),
+        {"encoding": "utf-16"},
+    ),
+    "jsonl": (
+        "a.jsonl",
+        '{"x": 1, "word": "東"}\n{"x": 2, "word": "'.encode() + b'\xe9"}\n{"x": 3, "word": "b"}\n',
+        {},
+    ),
+    "jsonl, cp932": (
+        "a.jsonl",
+        '{"x": 1, "word": "東"}\n{"x": 2, "word": "'.encode("cp932")
+        + b'\x81\xff"}\n{"x": 3, "word": "b"}\n',
+        {"encoding": "cp932"},
+    ),
+    "parquet": ("a.parquet", parquet_of(["東".encode(), b"\xe9", b"b"]), {}),
+}
+"""Files whose second row holds text of another encoding."""
+
+
+@pytest.mark.parametrize("above", [0, 100_000_000], ids=["in batches", "whole"])
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_broken_text_of_every_format_and_encoding_follows_the_policy(
+    ingest: Ingest, capsys: pytest.CaptureFixture[str], case: str, above: int
+) -> None:
+    name, content, options = ELSEWHERE[case]
+    source = {"kind": "file", "path": ingest.write(name, content), **options}
+    with pytest.raises(DataError, match=r"holds text that is not .*(row|line) 2"):
+        ingest.run(source, stream_above_bytes=above)
+    for policy, x, expected in (
+        ("drop", [1, 3], ["東", "b"]),
+        ("null", [1, 2, 3], ["東", None, "b"]),
+    ):
+        table = ingest.run({**source, "bad_text": policy}, stream_above_bytes=above)
+        assert (table["x"].tolist(), words(table)) == (x, expected)
+        assert ingest.record.source.broken_rows == 1
+        assert "1 rows of" in capsys.readouterr().out
+
+
+def test_a_broken_name_of_jsonl_is_never_made_up(ingest: Ingest) -> None:
+    path = ingest.write("a.jsonl", b'{"x": 1}\n{"x": 2, "\xe9": 3}\n')
+    source = {"kind": "file", "path": path, "bad_text": "null"}
+    with pytest.raises(DataError, match="line 2, and not within a value"):
+        ingest.run(source)
+    assert ingest.run({**source, "bad_text": "drop"})["x"].tolist() == [1]
+
+
+def test_bytes_of_parquet_stay_bytes(ingest: Ingest) -> None:
+    frame = pd.DataFrame({"x": [1, 2], "picture": [b"\xff\xd8", b"\x00"]})
+    frame.to_parquet(ingest.root / "a.parquet")
+    assert ingest.run("a.parquet")["picture"].tolist() == [b"\xff\xd8", b"\x00"]
+
+
+def test_an_encoding_that_does_not_exist_is_refused(ingest: Ingest) -> None:
+    with pytest.raises(ConfigError, match="an encoding that Python knows"):
+        ingest.run({"kind": "file", "path": "a.csv", "encoding": "utf9"})
+
+
+LINES = '{"x": 1, "w": "a"}\n{"x": 2, "w": \n[3]\n\n{"x": 4, "x": 5}\n{"x": 6}\n'
+"""JSON lines of which the second, the third and the fifth are no whole object."""
+
+
+def test_lines_that_are_no_object_are_numbered_or_left_out(
+    ingest: Ingest, failing: Failing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ingest.write("a.jsonl", LINES)
+    message = failing(path)
+    assert "3 lines are no JSON object (line 2: Expecting value, line 3: a list instead" in message
+    assert "line 5: the name 'x' stands twice); bad_rows=drop leaves them out" in message
+    table = ingest.run({"kind": "file", "path": path, "bad_rows": "drop"})
+    assert table["x"].tolist() == [1, 6]
+    assert ingest.record.source.dropped_rows == 3
+    assert "3 rows of a.jsonl are malformed" in capsys.readouterr().out
+    ingest.write("a.jsonl", "[1]\n")
+    with pytest.raises(DataError, match="is empty"):
+        ingest.run({"kind": "file", "path": path, "bad_rows": "drop"})
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "values"),
+    [
+        ('{"x": 1}\n{"x": null}\n{"x": "one"}\n{"x": true}\n', {}, ["1", None, "one", "true"]),
+        ('{"x": 1.50}\n{"x": 2}\n', {"dtypes": {"x": "string"}}, ["1.5", "2"]),
+        ('{"x": "2024-01-01"}\n{"x": "0000-01-01"}\n', {}, ["2024-01-01", "0000-01-01"]),
+        ('{"x": "a\\u0000b\\nc"}\n', {}, ["a\0b\nc"]),
+        ('{"x": "' + "y" * 10_000_000 + '"}\n', {}, ["y" * 10_000_000]),
+    ],
+    ids=["mixed types", "numbers as text", "year 0", "NUL and newline", "huge"],
+)
+def test_odd_values_of_jsonl_come_through_as_text(
+    ingest: Ingest, content: str, options: dict[str, object], values: list[str | None]
+) -> None:
+    path = ingest.write("a.jsonl", content)
+    found = ingest.run({"kind": "file", "path": path, **options})["x"]
+    assert found.astype(object).where(found.notna(), None).tolist() == values
+
+
+def test_zones_of_jsonl_become_one(ingest: Ingest) -> None:
+    path = ingest.write(
+        "a.jsonl", '{"x": "2024-01-01T00:00:00+02:00"}\n{"x": "2024-01-01T00:00:00"}\n'
+    )
+    moments = ingest.run(path)["x"].astype(str).tolist()
+    assert moments == ["2023-12-31 22:00:00", "2024-01-01 00:00:00"]
+
+
+def test_values_of_a_wrong_type_are_not_quoted_where_data_is_personal(
+    ingest: Ingest, failing: Failing
+) -> None:
+    path = ingest.write("a.jsonl", '{"x": 1, "w": "a"}\n{"x": "secret", "w": "b"}\n')
+    source = {"kind": "file", "path": path, "dtypes": {"x": "int64"}}
+    assert "in row 2" in failing(source)
+    message = failing({**source, "pii": {"w": {"how": "drop"}}})
+    assert "not told in full" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("above", [0, 100_000_000], ids=["in batches", "whole"])
+def test_years_of_parquet_that_python_cannot_hold_become_text(ingest: Ingest, above: int) -> None:
+    days = pa.array([0, -719_528], pa.date32())
+    zoned = pa.array([0, 3], pa.timestamp("us", "America/New_York"))
+    parquet.write_table(pa.table({"x": days, "at": zoned}), ingest.root / "a.parquet")
+    ingest.run("a.parquet", stream_above_bytes=above)
+    table = parquet.read_table(ingest.artifacts.raw_table.path)
+    assert table["x"].to_pylist() == ["1970-01-01", "0000-01-01"]
+    assert table["at"].type == zoned.type

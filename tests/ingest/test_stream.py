@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +74,10 @@ BAD = {
     "no row": b"a,b\n",
     "nothing": b"",
     "beyond 64 bits": b"a\n" + b"1\n" * 200 + b"99999999999999999999\n",
+    "mixed types": b"a,b\n" + b"1,x\n" * 200 + b"one,x\n",
+    "the year 0": b"a,b\n" + b"2024-01-01,x\n" * 200 + b"0000-01-01,x\n",
+    "mixed zones": b"a\n" + b"2024-01-01T00:00:00Z\n" * 50 + b"2024-01-01T00:00:00\n",
+    "several zones": b"a\n" + b"2024-01-01T00:00:00Z\n" * 50 + b"2024-01-01T00:00:00+02:00\n",
 }
 
 
@@ -88,6 +93,22 @@ def test_bad_files_are_told_of_alike(
     else:
         assert batches[0].equals(whole[0])
         assert batches[1:] == whole[1:]
+
+
+def test_parquet_with_an_empty_row_group_and_with_a_name_twice(tmp_path: Path):
+    table = pa.table({"x": [1, 2, 3], "w": ["a", "b", "c"]})
+    with parquet.ParquetWriter(tmp_path / "t.parquet", table.schema) as writer:
+        for rows in (table[:2], table[:0], table[2:]):
+            writer.write_table(rows)
+    content = (tmp_path / "t.parquet").read_bytes()
+    whole, batches = both(tmp_path, content, "t.parquet")
+    assert batches[0].equals(whole[0])
+    assert batches[0]["x"].to_pylist() == [1, 2, 3]
+    parquet.write_table(table.rename_columns(["x", "x"]), tmp_path / "t.parquet")
+    (tmp_path / "twice").mkdir()
+    told = both(tmp_path / "twice", (tmp_path / "t.parquet").read_bytes(), "t.parquet")
+    assert told[0] == told[1]
+    assert "names 1 columns more than once: x" in told[0]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.parquet"])

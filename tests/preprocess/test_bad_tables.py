@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from pipeline.core.artifacts import Table
-from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.errors import ConfigError, DataError, PipelineError
 from tests.preprocess.conftest import COLUMNS, Preprocess, numbers
 
 Failing = Callable[..., str]
@@ -134,9 +137,9 @@ def test_empty_splits(failing: Failing) -> None:
     assert "'data.split.validation_from' has the value '2024-01-40'" in failing(table, split=wrong)
 
 
-def test_a_cross_of_nothing_known(failing: Failing) -> None:
-    message = failing(numbers(100), crosses={"c": {"of": ["word", "wrod"]}})
-    assert "did you mean word?" in message
+def test_a_cross_of_nothing_known(preprocess: Preprocess) -> None:
+    with pytest.raises(ConfigError, match="did you mean word"):
+        preprocess.run(numbers(100), crosses={"c": {"of": ["word", "wrod"]}})
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
@@ -300,6 +303,53 @@ def test_batches_of_which_nothing_is_left(preprocess: Preprocess) -> None:
     splits = preprocess.run(table, engine="stream", stream=stream)
     assert sum(map(len, splits.values())) == 159
     assert preprocess.cleaned["missing_label"] == 41
+
+
+def test_an_empty_row_group_is_passed_over(preprocess: Preprocess) -> None:
+    table, raw = numbers(200), preprocess.artifacts.raw_table
+    expected = preprocess.run(table)
+
+    def write(self: Table, frame: pd.DataFrame) -> None:
+        rows = pa.Table.from_pandas(frame, preserve_index=False)
+        with parquet.ParquetWriter(self.path, rows.schema) as writer:
+            for part in (rows[:50], rows[:0], rows[50:], rows[:0]):
+                writer.write_table(part)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Table, "write", write)
+        found = preprocess.run(table, engine="stream", stream={"part_rows": 50, "batch_rows": 20})
+    assert parquet.read_metadata(raw.path).num_row_groups == 4
+    for name, frame in expected.items():
+        pd.testing.assert_frame_equal(found[name], frame)
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+@pytest.mark.parametrize(("policy", "left"), [("error", 0), ("missing", 300), ("drop", 298)])
+def test_mixed_types_follow_the_policy(
+    preprocess: Preprocess, engine: str, policy: str, left: int
+) -> None:
+    table = numbers(300).astype({"x": "str"})
+    table.loc[[3, 250], "x"] = ["three", "2024-01-01"]
+    run = partial(preprocess.run, table, engine=engine, stream={"batch_rows": 40})
+    if policy == "error":
+        with pytest.raises(DataError, match=r"'x' is a number: .*row 4: 'three', row 251: '2024"):
+            run()
+        return
+    splits = run(wrong_type=policy)
+    assert sum(map(len, splits.values())) == left
+    assert preprocess.cleaned["wrong_type"] == 2
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+def test_whole_numbers_beyond_64_bits(preprocess: Preprocess, engine: str) -> None:
+    table = numbers(300).assign(order=[str(10**20 + row) for row in range(300)])
+    columns = {**COLUMNS, "order": {"kind": "id", "unique": True}}
+    splits = preprocess.run(table, columns, engine=engine)
+    found = pd.concat([frame["order"] for frame in splits.values()])
+    assert sorted(found) == sorted(table["order"]), "every digit is kept"
+    as_number = {**COLUMNS, "order": {"kind": "numeric", "range": [0, 2**63]}}
+    with pytest.raises(DataError, match=r"'order' is at most 9.22337e\+18: not so in 300 rows"):
+        preprocess.run(table, as_number, engine=engine, out_of_range="error")
 
 
 @pytest.mark.parametrize("engine", ["pandas", "stream"])

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
@@ -20,13 +21,16 @@ from pipeline.core.tracking import Journal
 _CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-def _prepared(root: Path, name: str, sample_rows: int | None) -> Artifacts:
+def _prepared(
+    root: Path, name: str, sample_rows: int | None, source: dict[str, Any] | None = None
+) -> Artifacts:
     parts: dict[str, Any] = {
         "data": OmegaConf.load(_CONFIGS / "data" / f"{name}.yaml"),
         "ingest": OmegaConf.load(_CONFIGS / "ingest" / "default.yaml"),
         "preprocess": OmegaConf.load(_CONFIGS / "preprocess" / "default.yaml"),
     }
     parts["ingest"]["sample_rows"] = sample_rows
+    parts["data"]["source"].update(source or {})
     params: Any = OmegaConf.to_container(OmegaConf.create(parts), resolve=True)
     artifacts = Artifacts(root)
     for stage in (ingest.STAGE, preprocess.STAGE):
@@ -67,6 +71,36 @@ def test_flights_are_split_by_time(flights: Artifacts) -> None:
     assert times[1].max() < "2013-11-01" <= times[2].min()
     late = flights.split("train").read()[LABEL].mean()
     assert 0.2 < late < 0.3
+
+
+def test_the_flights_of_2001_take_a_file_of_their_columns(tmp_path: Path) -> None:
+    """The file itself is no part of any package of Python; this one has its columns and dtypes."""
+    draw, rows = np.random.default_rng(0), 20_000
+    minutes = np.sort(draw.integers(0, 181 * 24 * 60, rows)).astype("timedelta64[m]")
+    airports = draw.choice([f"A{i:02d}" for i in range(40)], (2, rows))
+    delay = draw.normal(5, 20, rows).round().astype("int64") + 10 * (airports[0] < "A05")
+    flown = {
+        "date": np.datetime64("2001-01-01T00:01", "us") + minutes,
+        "delay": delay,
+        "distance": draw.integers(21, 4962, rows),
+        "origin": airports[0],
+        "destination": airports[1],
+    }
+    pd.DataFrame(flown).to_parquet(tmp_path / "flights.parquet")
+    source = {"path": "flights.parquet", "sha256": None}
+    artifacts = _prepared(tmp_path, "flights_2001", None, source)
+    features = artifacts.features.read()
+    assert {column.name for column in features.columns} == {*flown} - {"delay"}
+    assert features.rows == {
+        name: int(((flown["date"] >= first) & (flown["date"] < last)).sum())
+        for name, first, last in (
+            ("train", np.datetime64("2001-01-01"), np.datetime64("2001-05-16")),
+            ("validation", np.datetime64("2001-05-16"), np.datetime64("2001-06-01")),
+            ("test", np.datetime64("2001-06-01"), np.datetime64("2001-08-01")),
+        )
+    }
+    late = artifacts.split("test").read()[LABEL].mean()
+    assert late == pytest.approx((delay > 15).mean(), abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,6 @@ def test_a_scheduler_elsewhere_is_asked_and_one_that_is_gone_is_named(
         run(tmp_path / "gone", "dask", 2, **address)
 
 
-@pytest.mark.slow
 def test_a_worker_lost_in_mid_pass_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("distributed")
     from pipeline.preprocess import stream

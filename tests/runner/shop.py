@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,9 @@ def make_shop(root: Path, rows: int = ROWS) -> Path:
     return root
 
 
-def prepare(root: Path) -> Artifacts:
+def prepare(root: Path, overrides: Sequence[str] = ("data=orders",)) -> Artifacts:
     """Runs the real ingest and preprocess in this process."""
-    params = compose(root, ["data=orders"])
+    params = compose(root, overrides)
     for stage in (INGEST, PREPROCESS):
         context = Context(root=root, journal=Journal(root / ".pipeline/journal.jsonl"))
         stage.load()(stage.configure(params), Artifacts(root), context)

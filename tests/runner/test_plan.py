@@ -10,6 +10,7 @@ import yaml
 
 from pipeline.core.stage import Stage
 from pipeline.runner.plan import StagePlan, make_plan
+from pipeline.runner.reproduce import drop_damaged_params
 
 STAGES = (
     Stage(name="compose", does="", records=("params.yaml",), kept=("params.yaml",)),
@@ -103,3 +104,17 @@ def test_json_is_what_the_contract_says() -> None:
         "reasons": ["why"],
     }
     assert StagePlan("train").as_json() == {"stage": "train", "run": False, "reasons": []}
+
+
+def test_only_damaged_params_are_removed_and_told_of(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = root / "params.yaml"
+    drop_damaged_params(root)
+    assert path.exists()
+    path.write_text("one: [1, 2\n")
+    drop_damaged_params(root)
+    assert not path.exists()
+    assert "params.yaml, line" in capsys.readouterr().out
+    drop_damaged_params(root)
+    assert capsys.readouterr().out == "", "a fresh clone has none, and nothing is wrong with that"

@@ -11,12 +11,13 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pipeline.core.encoding import Encoded
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.train.agreement import MEASURED
 from pipeline.train.config import EarlyStoppingConfig
 from pipeline.train.examples import Examples
 from pipeline.train.optimization import loss
 from pipeline.train.plan import plan
 from pipeline.train.strategy import Team
-from pipeline.train.validation import MEASURED, Validation, require_monitor
+from pipeline.train.validation import Validation, require_monitor
 from pipeline.train.watch import BestWeights, EpochWatch, StepWatch, TrainingDivergedError
 from tests.train.worlds import LABELS, settings
 
