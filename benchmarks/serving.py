@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py                    everything, some 3 minutes
     python benchmarks/serving.py --seconds 1 --memory-seconds 0 --peer no
+    python benchmarks/serving.py --exported models/serving/flights    a real export as well
     python benchmarks/serving.py --write            also writes docs/benchmarks.md
 
 Two models, made here: `columns` is what the pipeline exports (ten numbers and five words a row, in
@@ -49,7 +50,7 @@ import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 import requests  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from tensorflow_serving.apis import predict_pb2  # noqa: E402
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # noqa: E402
 
 from pipeline.core.features import (  # noqa: E402
     CategoricalFeature,
@@ -133,6 +134,15 @@ def column_rows(rows: int) -> Arrays:
 def keras_rows(rows: int) -> Arrays:
     """Rows for the model `keras`; the name is what Keras calls its one input when exporting."""
     return {"inputs": np.random.default_rng(0).normal(size=(rows, 30)).astype(np.float32)}
+
+
+def exported_rows(version: Path) -> Callable[[int], Arrays]:
+    """The first row that a version of the pipeline's is warmed up with, as often as wanted."""
+    records = tf.data.TFRecordDataset(str(version / "assets.extra" / "tf_serving_warmup_requests"))
+    log = prediction_log_pb2.PredictionLog.FromString(next(records.as_numpy_iterator()))
+    inputs = log.predict_log.request.inputs
+    row = {name: tf.make_ndarray(tensor)[:1] for name, tensor in inputs.items()}
+    return lambda rows: {name: np.repeat(array, rows) for name, array in row.items()}
 
 
 def grpc_request(arrays: Arrays) -> bytes:
@@ -237,10 +247,12 @@ def flags(base: Path, *more: str) -> list[str]:
     return ["--model_name=m", f"--model_base_path={base}", *more]
 
 
-def against_floor(base: Path, rows_of: Callable[[int], Arrays], seconds: float) -> list[list[str]]:
+def against_floor(
+    base: Path, version: str, rows_of: Callable[[int], Arrays], seconds: float
+) -> list[list[str]]:
     """Rows of the table: floor, gRPC and REST, 64 rows a request."""
     arrays = rows_of(ROWS)
-    before = floor(base / "1", arrays, seconds)
+    before = floor(base / version, arrays, seconds)
     found = {}
     with running(arguments=flags(base)) as server:
         for callers in SEVERAL:
@@ -250,8 +262,8 @@ def against_floor(base: Path, rows_of: Callable[[int], Arrays], seconds: float) 
         found["REST, 1 caller"] = measured(
             server.rest_url, json_request(arrays), 1, seconds, path=path
         )
-    base_rate = (before + floor(base / "1", arrays, seconds)) / 2
-    alone = floor(base / "1", rows_of(1), seconds)
+    base_rate = (before + floor(base / version, arrays, seconds)) / 2
+    alone = floor(base / version, rows_of(1), seconds)
     rows = [["floor, 1 row", f"{alone:,.0f}", "", ""]]
     rows.append(["floor", f"{ROWS * base_rate:,.0f}", "1.00", f"{1e3 / base_rate:.2f}"])
     for name, side in found.items():
@@ -364,7 +376,18 @@ def report(options: argparse.Namespace, folder: Path) -> list[str]:
     columns, plain, peer = folder / "columns", folder / "keras", folder / "mlflow"
     write_columns_model(columns)
     head = ["64 rows a request", "rows/s", "of the floor", "p50 ms"]
-    lines = [*table(head, against_floor(columns, column_rows, options.seconds)), ""]
+    lines = [*table(head, against_floor(columns, "1", column_rows, options.seconds)), ""]
+    if options.exported:
+        version = max(options.exported.iterdir(), key=lambda path: int(path.name))
+        found = against_floor(
+            options.exported, version.name, exported_rows(version), options.seconds
+        )
+        lines += [
+            f"The same with the exported model `{options.exported}`:",
+            "",
+            *table(head, found),
+        ]
+        lines.append("")
     if options.peer == "yes":
         write_keras_model(plain, peer)
         head = ["side", "requests/s", "MLflow", "ratio", "p99 ms", "MLflow"]
@@ -394,6 +417,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8, help="of each load")
     parser.add_argument("--memory-seconds", type=float, default=60, help="0 leaves it out")
+    parser.add_argument("--exported", type=Path, help="e.g. models/serving/NAME")
     parser.add_argument("--peer", choices=["yes", "no"], default="yes")
     parser.add_argument("--write", action="store_true", help="into docs/benchmarks.md")
     options = parser.parse_args(arguments)
