@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -179,13 +180,36 @@ def _signature(proto: meta_graph_pb2.SignatureDef) -> Signature:
     )
 
 
+def _words_of_loader(text: str, folder: Path) -> tuple[Code, str]:
+    """Code and text of TensorFlow's C++ loader for what its Python loader says."""
+    if text.startswith("SavedModel file does not exist"):
+        return Code.NOT_FOUND, (
+            f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
+            "Check that the directory exists and that you have the right permissions for "
+            "accessing it."
+        )
+    if text.startswith("Cannot parse file"):
+        return Code.DATA_LOSS, f"Can't parse {folder / 'saved_model.pb'} as binary proto"
+    tags = re.match(r"MetaGraphDef associated with tags (.*?) could not be found", text)
+    if tags:
+        wanted = " ".join(re.findall(r"'(.*?)'", tags[1]))
+        return Code.NOT_FOUND, (
+            f"Could not find meta graph def matching supplied tags: {{ {wanted} }}. To inspect "
+            "available tag-sets in the SavedModel, please use the SavedModel CLI: "
+            "`saved_model_cli`"
+        )
+    return Code.NOT_FOUND, text
+
+
 def _load_error(error: Exception, folder: Path) -> ServingError:
     """Why loading failed, without the path of the folder, which is none of a client's business."""
+    text = getattr(error, "message", None) or str(error) or type(error).__name__
     if isinstance(error, tf.errors.OpError):
         code = Code(error.error_code)
     elif isinstance(error, PipelineError):
         code = Code.INVALID_ARGUMENT
+    elif isinstance(error, OSError):
+        code, text = _words_of_loader(text, folder)
     else:
-        code = Code.NOT_FOUND if isinstance(error, OSError) else Code.INTERNAL
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
+        code = Code.INTERNAL
     return ServingError(code, " ".join(text.replace(str(folder.parent), "...").split()))
