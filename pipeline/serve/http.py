@@ -78,6 +78,11 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self.scope["raw_path"] += mark + fragment
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client may have sent all it will send, and still wait for its answer."""
+        waits = self.cycle and not self.cycle.more_body and not self.cycle.response_complete
+        return bool(waits and self.scheme == "http")
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._stop_clock()

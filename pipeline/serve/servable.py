@@ -38,8 +38,8 @@ class Signature:
 
     Attributes:
         proto: As saved.
-        inputs: Name of the graph's tensor by input alias.
-        dtypes: Number in types.proto by input alias.
+        inputs: Name of the graph's tensor by input alias, sorted by alias.
+        dtypes: Number in types.proto by input alias, sorted likewise.
         outputs: Name of the graph's tensor by output alias, sorted by alias.
         kinds: NumPy's dtype by the name of the graph's tensor; strings are objects.
     """
@@ -173,8 +173,8 @@ class Servable:
 def _signature(proto: meta_graph_pb2.SignatureDef) -> Signature:
     return Signature(
         proto=proto,
-        inputs={alias: info.name for alias, info in proto.inputs.items()},
-        dtypes={alias: info.dtype for alias, info in proto.inputs.items()},
+        inputs={alias: proto.inputs[alias].name for alias in sorted(proto.inputs)},
+        dtypes={alias: proto.inputs[alias].dtype for alias in sorted(proto.inputs)},
         outputs={alias: proto.outputs[alias].name for alias in sorted(proto.outputs)},
         kinds={info.name: kind_of(info.dtype) for info in proto.inputs.values()},
     )
