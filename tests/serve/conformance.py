@@ -136,7 +136,8 @@ def _classifiers() -> Signatures:
     for name, tensor in values.items():
         found[name] = signature(given, {"outputs": tensor}, "regress")
     found["two_inputs"] = signature({"inputs": examples, "more": flat}, {"scores": scores})
-    found["echo"] = signature(given, {"classes": tf.reshape(examples, [-1, 1])}, "classify")
+    packed = tf.reshape(tf.io.encode_base64(examples, pad=True), [-1, 1])
+    found["echo"] = signature(given, {"classes": packed}, "classify")
     return found
 
 

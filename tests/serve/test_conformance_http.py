@@ -238,7 +238,9 @@ def test_options_asks_for_an_origin(conformance: Conformance) -> None:
 def test_connections_live_on(conformance: Conformance) -> None:
     request = f"POST {HALF}:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(ONE)}\r\n\r\n{ONE}"
     wrong = request.replace(":predict", ":explain")
-    answers = raw(conformance, (request + wrong + request.replace("Host: a", "Connection: close")).encode())
+    answers = raw(
+        conformance, (request + wrong + request.replace("Host: a", "Connection: close")).encode()
+    )
     assert answers.count(b"HTTP/1.1 200 OK") == 2
     assert answers.count(b"HTTP/1.1 400 Bad Request") == 1
     old = raw(conformance, request.replace("HTTP/1.1", "HTTP/1.0").encode())
