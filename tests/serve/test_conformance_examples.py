@@ -1,4 +1,4 @@
-"""Classify, Regress and MultiInference, over both protocols: what TensorFlow Serving's tests hold."""
+"""Classify, Regress and MultiInference, over both protocols, as TensorFlow Serving's tests."""
 
 from __future__ import annotations
 
@@ -98,14 +98,19 @@ UNFIT_CLASSES = [
     ("no_input", NO_INPUTS),
     ("three", "Expected one or two output Tensors, found 3"),
     ("float32", "No classification inputs found in SignatureDef: "),
-    ("unnamed", "Expected classification signature outputs to contain at least one of "
-     '"classes" or "scores". Signature was: '),
+    (
+        "unnamed",
+        (
+            "Expected classification signature outputs to contain at least one of "
+            '"classes" or "scores". Signature was: '
+        ),
+    ),
     ("widths", "Tensors class and score should match in dim_size(1). Got 2 vs. 3"),
     ("flat_scores", "Expected Tensor shape: [batch_size num_classes] but got [2]"),
     ("double_scores", "Expected scores Tensor of DT_FLOAT. Got: DT_DOUBLE"),
     ("number_classes", "Expected classes Tensor of DT_STRING. Got: DT_FLOAT"),
     ("few_scores", "Expected scores output batch size of 2. Got: 1"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("signature", "words"), UNFIT_CLASSES)
@@ -126,11 +131,13 @@ UNFIT_VALUES = [
     ("both", "Expected one output Tensor."),
     ("float32", "No regression inputs found in SignatureDef: "),
     ("only_scores", "No regression outputs found in SignatureDef: "),
-    ("wide_values", "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
-     "but got [2,2]"),
+    (
+        "wide_values",
+        ("Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got [2,2]"),
+    ),
     ("double_values", "Expected output Tensor of DT_FLOAT.  Got: DT_DOUBLE"),
     ("few_values", "Input batch size did not match output batch size: 2 vs. 1"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("signature", "words"), UNFIT_VALUES)
@@ -255,19 +262,31 @@ def test_features_that_json_cannot_give(conformance: Conformance, feature: str, 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ('{"a": 1}', 'JSON Value: {\n    "a": 1\n} When method is classify, key \'examples\' is '
-         "expected and was not found"),
-        ('{"examples": 3}', 'JSON Value: {\n    "examples": 3\n} Expecting \'examples\' value to '
-         "be an list/array"),
-        ('{"examples": []}', 'JSON Value: {\n    "examples": []\n} \'examples\' value is an empty '
-         "array"),
+        (
+            '{"a": 1}',
+            (
+                "JSON Value: {\n    \"a\": 1\n} When method is classify, key 'examples' is "
+                "expected and was not found"
+            ),
+        ),
+        (
+            '{"examples": 3}',
+            (
+                "JSON Value: {\n    \"examples\": 3\n} Expecting 'examples' value to "
+                "be an list/array"
+            ),
+        ),
+        (
+            '{"examples": []}',
+            ("JSON Value: {\n    \"examples\": []\n} 'examples' value is an empty array"),
+        ),
         ('{"examples": [3]}', "Example must be JSON object but got JSON Number"),
         ('{"examples": [[]]}', "Example must be JSON object but got JSON Array"),
         ('{"examples": [true]}', "Example must be JSON object but got JSON True"),
         ('{"context": "a", "examples": [{}]}', "Example must be JSON object but got JSON String"),
         ('{"context": null}', "Example must be JSON object but got JSON Null"),
     ],
-)  # fmt: skip
+)
 def test_bodies_without_examples(conformance: Conformance, body: str, words: str) -> None:
     for verb in ("classify", "regress"):
         status, text = conformance.post(body, verb=verb)
@@ -325,17 +344,33 @@ FIRST.tasks[0].model_spec.name = "elsewhere"
         (tasks(), INVALID, "ModelSpec has no name specified."),
         (FIRST, "NOT_FOUND", "Servable not found for request: Latest(elsewhere)"),
         (NAMELESS, INVALID, "Found ModelSpec with an empty model name."),
-        (OTHER, INVALID, "All ModelSpecs in a MultiInferenceRequest must access the same model "
-         "name."),
+        (
+            OTHER,
+            INVALID,
+            ("All ModelSpecs in a MultiInferenceRequest must access the same model name."),
+        ),
         (TWICE, INVALID, "Duplicate evaluation of signature: values"),
-        (tasks(nothing="regress"), INVALID, "Requested signature not found in model graph: nothing"),
-        (tasks(values="predict"), "UNIMPLEMENTED", "Unsupported signature method_name: "
-         "tensorflow/serving/predict"),
-        (tasks(values="classify"), INVALID, "Expected classification signature outputs to contain "
-         'at least one of "classes" or "scores". Signature was: '),
+        (
+            tasks(nothing="regress"),
+            INVALID,
+            "Requested signature not found in model graph: nothing",
+        ),
+        (
+            tasks(values="predict"),
+            "UNIMPLEMENTED",
+            ("Unsupported signature method_name: tensorflow/serving/predict"),
+        ),
+        (
+            tasks(values="classify"),
+            INVALID,
+            (
+                "Expected classification signature outputs to contain "
+                'at least one of "classes" or "scores". Signature was: '
+            ),
+        ),
         (tasks(both="regress"), INVALID, "Expected one output Tensor."),
     ],
-)  # fmt: skip
+)
 def test_tasks_that_are_refused(
     conformance: Conformance, made: inference_pb2.MultiInferenceRequest, code: str, words: str
 ) -> None:

@@ -161,20 +161,26 @@ REFUSED = [
     (
         half(),
         INVALID,
-        "input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. "
-        "Missing but required: {x}.",
+        (
+            "input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. "
+            "Missing but required: {x}."
+        ),
     ),
     (
         half(unknown_key1="any", unknown_key2=1.0),
         INVALID,
-        "input size does not match signature: 2!=1 len({unknown_key1,unknown_key2}) != len({x}). "
-        "Sent extra: {unknown_key1,unknown_key2}. Missing but required: {x}.",
+        (
+            "input size does not match signature: 2!=1 len({unknown_key1,unknown_key2}) != "
+            "len({x}). Sent extra: {unknown_key1,unknown_key2}. Missing but required: {x}."
+        ),
     ),
     (
         half(key=["any"]),
         INVALID,
-        "Signature input alias: x(feed name: x:0) not found in request and no default value "
-        "provided. Inputs expected to be in the request {key}, or default input alias set: ",
+        (
+            "Signature input alias: x(feed name: x:0) not found in request and no default value "
+            "provided. Inputs expected to be in the request {key}, or default input alias set: "
+        ),
     ),
     (half(x=True), INVALID, "Expects arg[0] to be float but bool is provided"),
     (half(x=["any"]), INVALID, "Expects arg[0] to be float but string is provided"),
@@ -189,9 +195,11 @@ REFUSED = [
     (
         asked("kinds", "defaults", number=1),
         INVALID,
-        "Signature input alias: word(feed name: Placeholder_16:0) not found in request and no "
-        "default value provided. Inputs expected to be in the request {number}, or default input "
-        "alias set: number",
+        (
+            "Signature input alias: word(feed name: Placeholder_16:0) not found in request and no "
+            "default value provided. Inputs expected to be in the request {number}, or default "
+            "input alias set: number"
+        ),
     ),
     (
         asked("kinds", "defaults", word="a", other=1),
@@ -351,24 +359,49 @@ def reload(**config: object) -> model_management_pb2.ReloadConfigRequest:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (reload(), "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
-         "ModelConfigList is currently supported"),
-        (reload(name="a", base_path="relative/path", model_platform="tensorflow"),
-         "Expected model a to have an absolute path or URI; got base_path()=relative/path"),
-        (reload(name="a", base_path="/a"), "Illegal setting neither ModelServerConfig::model_type "
-         "(deprecated) nor ModelServerConfig::model_platform, model name is a"),
-        (reload(name="a", base_path="/a", model_platform="tensorflow", model_type=1),
-         "Illegal setting both ModelServerConfig::model_type (deprecated) and "
-         "ModelServerConfig::model_platform, model name is a"),
-        (reload(name="a", base_path="/a", model_type=2),
-         "ModelServerConfig::model_type choice 2 not supported."),
-        (reload(name="a", base_path="/a", model_platform="other"),
-         "Model a requests unsupported platform other"),
-        (reload(name="kinds", base_path="/a", model_platform="other"), "Illegal to change a "
-         "model's platform. For model kinds platform was tensorflow and new platform requested "
-         "is other"),
+        (
+            reload(),
+            (
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
+                "ModelConfigList is currently supported"
+            ),
+        ),
+        (
+            reload(name="a", base_path="relative/path", model_platform="tensorflow"),
+            "Expected model a to have an absolute path or URI; got base_path()=relative/path",
+        ),
+        (
+            reload(name="a", base_path="/a"),
+            (
+                "Illegal setting neither ModelServerConfig::model_type "
+                "(deprecated) nor ModelServerConfig::model_platform, model name is a"
+            ),
+        ),
+        (
+            reload(name="a", base_path="/a", model_platform="tensorflow", model_type=1),
+            (
+                "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+                "ModelServerConfig::model_platform, model name is a"
+            ),
+        ),
+        (
+            reload(name="a", base_path="/a", model_type=2),
+            "ModelServerConfig::model_type choice 2 not supported.",
+        ),
+        (
+            reload(name="a", base_path="/a", model_platform="other"),
+            "Model a requests unsupported platform other",
+        ),
+        (
+            reload(name="kinds", base_path="/a", model_platform="other"),
+            (
+                "Illegal to change a "
+                "model's platform. For model kinds platform was tensorflow and new platform "
+                "requested is other"
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_configs_that_are_refused(
     conformance: Conformance, made: model_management_pb2.ReloadConfigRequest, words: str
 ) -> None:

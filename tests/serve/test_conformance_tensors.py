@@ -34,29 +34,44 @@ VALUES = [
     ("int64", "[-9223372036854775808, 9223372036854775807]", None),
     ("uint64", "[0, 18446744073709551615]", None),
     # Six digits where they suffice, else as many as it takes; always a point or an exponent.
-    ("float32", "[9000000, 999999, 0.50000, 0.0003, 0.00003, 555557.5]",
-     "[9e+06, 999999.0, 0.5, 0.0003, 3e-05, 555557.5]"),
-    ("float32", "[1, 2.0, 3, 5.003, 0.007, 0.0, -0.0]",
-     "[1.0, 2.0, 3.0, 5.003, 0.007, 0.0, -0.0]"),
+    (
+        "float32",
+        "[9000000, 999999, 0.50000, 0.0003, 0.00003, 555557.5]",
+        "[9e+06, 999999.0, 0.5, 0.0003, 3e-05, 555557.5]",
+    ),
+    ("float32", "[1, 2.0, 3, 5.003, 0.007, 0.0, -0.0]", "[1.0, 2.0, 3.0, 5.003, 0.007, 0.0, -0.0]"),
     ("float32", "[1435774380, 1435774380.0]", "[1.43577434e+09, 1.43577434e+09]"),
     ("float32", "[1.7976931348623157e308, -1.7976931348623157e308]", "[Infinity, -Infinity]"),
     ("float32", "[2.2250738585072014e-308, -2.2250738585072014e-308]", "[0.0, -0.0]"),
-    ("float32", "[0.1, 0.2, 16777217, 1e-45, 3.4028235e38]",
-     "[0.1, 0.2, 16777216.0, 1.4013e-45, 3.40282347e+38]"),
+    (
+        "float32",
+        "[0.1, 0.2, 16777217, 1e-45, 3.4028235e38]",
+        "[0.1, 0.2, 16777216.0, 1.4013e-45, 3.40282347e+38]",
+    ),
     ("float32", "[NaN, Infinity, -Infinity, 3]", "[NaN, Infinity, -Infinity, 3.0]"),
     ("float32", "[Inf, -Inf, -NaN]", "[Infinity, -Infinity, NaN]"),
     ("float64", "[1.0, 2, 0.662, 0, 0.1]", "[1.0, 2.0, 0.662, 0.0, 0.1]"),
-    ("float64", "[0.30000000000000004, 1e300, 123456789, 18446744073709551616]",
-     "[0.30000000000000004, 1e+300, 123456789.0, 1.8446744073709552e+19]"),
+    (
+        "float64",
+        "[0.30000000000000004, 1e300, 123456789, 18446744073709551616]",
+        "[0.30000000000000004, 1e+300, 123456789.0, 1.8446744073709552e+19]",
+    ),
     ("float64", "[1E+2, 1.5e-7]", "[100.0, 1.5e-07]"),
     ("bool", "[true, false]", "[true, false]"),
     ("string", '["foo", "\\u00fc", ""]', '["foo", "ü", ""]'),
-    ("string", '"\\u0000\\u001f\\"\\\\/\\b\\f\\n\\r\\t"', '"\\u0000\\u001f\\"\\\\/\\b\\f\\n\\r\\t"'),
+    (
+        "string",
+        '"\\u0000\\u001f\\"\\\\/\\b\\f\\n\\r\\t"',
+        '"\\u0000\\u001f\\"\\\\/\\b\\f\\n\\r\\t"',
+    ),
     ("string", '"\\ud83d\\ude00"', '"😀"'),
     ("string", f"[{HELLO}, {WORLD}]", '["hello", "world"]'),
-    ("string", '[{"b64": ""}, {"b64": "aGk"}, {"b64": "aG k=\\n"}, {"b64": "aGk."}]',
-     '["", "hi", "hi", "hi"]'),
-    ("bytes", f"[{HELLO}, \"world\"]", f"[{HELLO}, {WORLD}]"),
+    (
+        "string",
+        '[{"b64": ""}, {"b64": "aGk"}, {"b64": "aG k=\\n"}, {"b64": "aGk."}]',
+        '["", "hi", "hi", "hi"]',
+    ),
+    ("bytes", f'[{HELLO}, "world"]', f"[{HELLO}, {WORLD}]"),
     # Scalars, empty lists and depth.
     ("float32", "1", "1.0"),
     ("string", '"word"', '"word"'),
@@ -68,7 +83,7 @@ VALUES = [
     ("string", '[[["a"]], [["b"]]]', '[[["a"]], [["b"]]]'),
     ("uint16", "[]", "[]"),
     ("half", "[]", "[]"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "value", "written"), VALUES)
@@ -149,73 +164,176 @@ def test_kinds_that_json_does_not_have(conformance: Conformance, kind: str) -> N
 
 
 SHAPES = [
-    ("int32", '"instances": [[1, 2], [3, 4], [5, 6, 7]]', ROW.format(2) + "INVALID_ARGUMENT: "
-     "Expecting tensor size: 2 but got: 3"),
-    ("int32", '"instances": [[1, 2], [3, 4], [[5, 6]]]', ROW.format(2) + "INVALID_ARGUMENT: "
-     "Expecting shape [2] but got: [1,2]"),
-    ("int32", '"instances": [1, [1]]', ROW.format(1) + "INVALID_ARGUMENT: "
-     "Expecting shape [] but got: [1]"),
-    ("int32", '"instances": [[1, 2], ["a", "b"]]', ROW.format(1) + "INVALID_ARGUMENT: "
-     + UNFIT.format('"a"', "String", "int32")),
-    ("int32", '"instances": [[1, [2]]]', ROW.format(0) + "INVALID_ARGUMENT: "
-     "Encountered list at unexpected level: 1 expected < 1"),
-    ("int32", '"instances": [[[1], 2]]', ROW.format(0) + "INVALID_ARGUMENT: "
-     "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
-    ("int32", '"inputs": [[1, 2], [3]]',
-     "Encountered list at unexpected size: 1 at level: 1 expected size: 2"),
-    ("int32", '"inputs": [[], [1]]',
-     "Encountered list at unexpected size: 1 at level: 1 expected size: 0"),
-    ("string", '"inputs": [{"b64": 1}]',
-     'JSON Value: {\n    "b64": 1\n} not formatted correctly for base64 data'),
-    ("string", '"inputs": [{"b64": "aGk=", "more": 1}]', "JSON Value: {\n"
-     '    "b64": "aGk=",\n    "more": 1\n} not formatted correctly for base64 data'),
+    (
+        "int32",
+        '"instances": [[1, 2], [3, 4], [5, 6, 7]]',
+        ROW.format(2) + "INVALID_ARGUMENT: Expecting tensor size: 2 but got: 3",
+    ),
+    (
+        "int32",
+        '"instances": [[1, 2], [3, 4], [[5, 6]]]',
+        ROW.format(2) + "INVALID_ARGUMENT: Expecting shape [2] but got: [1,2]",
+    ),
+    (
+        "int32",
+        '"instances": [1, [1]]',
+        ROW.format(1) + "INVALID_ARGUMENT: Expecting shape [] but got: [1]",
+    ),
+    (
+        "int32",
+        '"instances": [[1, 2], ["a", "b"]]',
+        ROW.format(1) + "INVALID_ARGUMENT: " + UNFIT.format('"a"', "String", "int32"),
+    ),
+    (
+        "int32",
+        '"instances": [[1, [2]]]',
+        ROW.format(0) + "INVALID_ARGUMENT: Encountered list at unexpected level: 1 expected < 1",
+    ),
+    (
+        "int32",
+        '"instances": [[[1], 2]]',
+        ROW.format(0) + "INVALID_ARGUMENT: "
+        "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2",
+    ),
+    (
+        "int32",
+        '"inputs": [[1, 2], [3]]',
+        "Encountered list at unexpected size: 1 at level: 1 expected size: 2",
+    ),
+    (
+        "int32",
+        '"inputs": [[], [1]]',
+        "Encountered list at unexpected size: 1 at level: 1 expected size: 0",
+    ),
+    (
+        "string",
+        '"inputs": [{"b64": 1}]',
+        'JSON Value: {\n    "b64": 1\n} not formatted correctly for base64 data',
+    ),
+    (
+        "string",
+        '"inputs": [{"b64": "aGk=", "more": 1}]',
+        (
+            "JSON Value: {\n"
+            '    "b64": "aGk=",\n    "more": 1\n} not formatted correctly for base64 data'
+        ),
+    ),
     ("string", '"inputs": [{"b64": "a"}]', "Unable to base64 decode"),
     ("string", '"inputs": [{"b64": "aGk=="}]', "Unable to base64 decode"),
     ("string", '"inputs": [{"b64": "aG=k"}]', "Unable to base64 decode"),
     ("string", '"inputs": [{"b64": "_-8="}]', "Unable to base64 decode"),
-    ("string", '"instances": ["a", {"x": "b"}]',
-     "Expecting value/list but got object at item 1 of input list"),
-    ("string", '"instances": [{"x": "a"}, "b"]',
-     "Expecting object but got list at item 1 of input list"),
-    ("string", '"instances": [{"x": "a"}, {"b64": "YQ=="}]',
-     "Expecting object but got list at item 1 of input list"),
-    ("int32", '"instances": [{"z": 1}]', KEY.format(0, "z") + "INVALID_ARGUMENT: "
-     "JSON object: does not have named input: z"),
-    ("int32", '"instances": [{}]', "Failed to process element: 0 of 'instances' list. "
-     "JSON object: {} keys must be equal to: x"),
-    ("two", '"instances": [{"number": 1, "word": "a"}, {"number": 2}]',
-     "Failed to process element: 1 of 'instances' list. JSON object: {\n"
-     '    "number": 2\n} keys must be equal to: number,word'),
-    ("two", '"instances": [{"number": [1], "word": "a"}, {"number": [1, 2], "word": "b"}]',
-     KEY.format(1, "number") + "INVALID_ARGUMENT: Expecting tensor size: 1 but got: 2"),
-    ("two", '"instances": [1, 2]', "instances is a plain list, but expecting list of objects as "
-     "multiple input tensors required as per tensorinfo_map"),
-    ("two", '"inputs": [1, 2]', "inputs is a plain value/list, but expecting an object as "
-     "multiple input tensors required as per tensorinfo_map"),
-    ("two", '"inputs": {"b64": "YQ=="}', "inputs is a plain value/list, but expecting an object as "
-     "multiple input tensors required as per tensorinfo_map"),
+    (
+        "string",
+        '"instances": ["a", {"x": "b"}]',
+        "Expecting value/list but got object at item 1 of input list",
+    ),
+    (
+        "string",
+        '"instances": [{"x": "a"}, "b"]',
+        "Expecting object but got list at item 1 of input list",
+    ),
+    (
+        "string",
+        '"instances": [{"x": "a"}, {"b64": "YQ=="}]',
+        "Expecting object but got list at item 1 of input list",
+    ),
+    (
+        "int32",
+        '"instances": [{"z": 1}]',
+        KEY.format(0, "z") + "INVALID_ARGUMENT: JSON object: does not have named input: z",
+    ),
+    (
+        "int32",
+        '"instances": [{}]',
+        (
+            "Failed to process element: 0 of 'instances' list. "
+            "JSON object: {} keys must be equal to: x"
+        ),
+    ),
+    (
+        "two",
+        '"instances": [{"number": 1, "word": "a"}, {"number": 2}]',
+        (
+            "Failed to process element: 1 of 'instances' list. JSON object: {\n"
+            '    "number": 2\n} keys must be equal to: number,word'
+        ),
+    ),
+    (
+        "two",
+        '"instances": [{"number": [1], "word": "a"}, {"number": [1, 2], "word": "b"}]',
+        KEY.format(1, "number") + "INVALID_ARGUMENT: Expecting tensor size: 1 but got: 2",
+    ),
+    (
+        "two",
+        '"instances": [1, 2]',
+        (
+            "instances is a plain list, but expecting list of objects as "
+            "multiple input tensors required as per tensorinfo_map"
+        ),
+    ),
+    (
+        "two",
+        '"inputs": [1, 2]',
+        (
+            "inputs is a plain value/list, but expecting an object as "
+            "multiple input tensors required as per tensorinfo_map"
+        ),
+    ),
+    (
+        "two",
+        '"inputs": {"b64": "YQ=="}',
+        (
+            "inputs is a plain value/list, but expecting an object as "
+            "multiple input tensors required as per tensorinfo_map"
+        ),
+    ),
     ("two", '"inputs": {"number": 1}', "Missing named input: word in 'inputs' object."),
-    ("two_words", '"instances": [{"b64": "YQ=="}]', "input size does not match signature: 1!=2 "
-     "len({a}) != len({a,b}). Sent extra: {}. Missing but required: {b}."),
+    (
+        "two_words",
+        '"instances": [{"b64": "YQ=="}]',
+        (
+            "input size does not match signature: 1!=2 "
+            "len({a}) != len({a,b}). Sent extra: {}. Missing but required: {b}."
+        ),
+    ),
     ("int32", '"inputs": {"z": 1}', "Missing named input: x in 'inputs' object."),
-    ("int32", '"instances": 3', 'JSON Value: {\n    "signature_name": "int32",\n    "instances": 3\n'
-     "} Expecting 'instances' to be an list/array"),
-    ("int32", '"instances": []', 'JSON Value: {\n    "signature_name": "int32",\n'
-     '    "instances": []\n} No values in \'instances\' array'),
-    ("int32", '"instances": [1], "inputs": [1]', 'JSON Value: {\n    "signature_name": "int32",\n'
-     '    "instances": [1],\n    "inputs": [1]\n} Not formatted correctly expecting only one of '
-     "'inputs' or 'instances' keys to exist "),
+    (
+        "int32",
+        '"instances": 3',
+        (
+            'JSON Value: {\n    "signature_name": "int32",\n    "instances": 3\n'
+            "} Expecting 'instances' to be an list/array"
+        ),
+    ),
+    (
+        "int32",
+        '"instances": []',
+        (
+            'JSON Value: {\n    "signature_name": "int32",\n'
+            "    \"instances\": []\n} No values in 'instances' array"
+        ),
+    ),
+    (
+        "int32",
+        '"instances": [1], "inputs": [1]',
+        (
+            'JSON Value: {\n    "signature_name": "int32",\n'
+            '    "instances": [1],\n    "inputs": [1]\n} Not formatted correctly expecting only one '
+            "of 'inputs' or 'instances' keys to exist "
+        ),
+    ),
     ("int32", '"rows": [1]', "Missing 'inputs' or 'instances' key"),
     ("no_input", '"instances": [1]', "Failed to get input map for signature: no_input"),
-    ("nothing", '"instances": [1]',
-     'Serving signature name: "nothing" not found in signature def'),
-    ("", '"instances": [1]',
-     'Serving signature name: "serving_default" not found in signature def'),
+    ("nothing", '"instances": [1]', 'Serving signature name: "nothing" not found in signature def'),
+    (
+        "",
+        '"instances": [1]',
+        'Serving signature name: "serving_default" not found in signature def',
+    ),
     # Answers that JSON cannot give.
     ("scalar", '"instances": [1]', "Tensor name: y has no shape information "),
-    ("uneven", '"instances": [1]',
-     "Tensor name: b has inconsistent batch size: 2 expecting: 1"),
-]  # fmt: skip
+    ("uneven", '"instances": [1]', "Tensor name: b has inconsistent batch size: 2 expecting: 1"),
+]
 
 
 @pytest.mark.parametrize(("signature", "body", "words"), SHAPES)
