@@ -48,6 +48,11 @@ def signature(inputs: Tensors, outputs: Tensors, method: str = "predict") -> obj
 
 def write_half_plus_two(folder: Path) -> None:
     """y = x / 2 + 2 of numbers and of tf.Examples, y3 = x2 / 2 + 3."""
+    with tf.Graph().as_default():
+        _write(folder, _half_plus_two())
+
+
+def _half_plus_two() -> Signatures:
     examples = v1.placeholder(tf.string, [None], "tf_example")
     features = {
         "x": tf.io.FixedLenFeature([1], tf.float32),
@@ -60,20 +65,22 @@ def write_half_plus_two(folder: Path) -> None:
     )
     y, y3 = tf.add(half * x, two, "y"), tf.add(half * x2, three, "y3")
     given = {"inputs": examples}
-    _write(
-        folder,
-        {
-            "serving_default": signature({"x": x}, {"y": y}),
-            "regress_x_to_y": signature(given, {"outputs": y}, "regress"),
-            "regress_x2_to_y3": signature({"inputs": x2}, {"outputs": y3}, "regress"),
-            "classify_x_to_y": signature(given, {"scores": y}, "classify"),
-            "classify_x2_to_y3": signature({"inputs": x2}, {"scores": y3}, "classify"),
-        },
-    )
+    return {
+        "serving_default": signature({"x": x}, {"y": y}),
+        "regress_x_to_y": signature(given, {"outputs": y}, "regress"),
+        "regress_x2_to_y3": signature({"inputs": x2}, {"outputs": y3}, "regress"),
+        "classify_x_to_y": signature(given, {"scores": y}, "classify"),
+        "classify_x2_to_y3": signature({"inputs": x2}, {"scores": y3}, "classify"),
+    }
 
 
 def write_kinds(folder: Path) -> None:
     """Signatures for every kind of tensor and of trouble; none is the default."""
+    with tf.Graph().as_default():
+        _write(folder, _kinds() | _classifiers())
+
+
+def _kinds() -> Signatures:
     signatures: Signatures = {}
     for dtype in IDENTITIES:
         x = v1.placeholder(dtype, None)
@@ -101,8 +108,7 @@ def write_kinds(folder: Path) -> None:
     signatures["defaults"] = signature(both, {n: tf.identity(t) for n, t in both.items()})
     signatures["defaults"].defaults["number"].CopyFrom(tf.make_tensor_proto(41, tf.int32))
     signatures["other_method"] = signature({"x": plain}, {"y": plain}, "other")
-    signatures |= _classifiers()
-    _write(folder, signatures)
+    return signatures
 
 
 def _classifiers() -> Signatures:
@@ -210,8 +216,7 @@ def refused(method: grpc.UnaryUnaryMultiCallable, request: object) -> tuple[str,
 def conforming(folder: Path, *flags: str) -> Iterator[Conformance]:
     """A server in this process; see `Conformance`."""
     for name in ("half_plus_two/00000123", "half_plus_two/00000124", "kinds/1"):
-        with tf.Graph().as_default():
-            (write_kinds if name.startswith("kinds") else write_half_plus_two)(folder / name)
+        (write_kinds if name.startswith("kinds") else write_half_plus_two)(folder / name)
     half = Model("half_plus_two", folder / "half_plus_two", newest=0, labels={"stable": 123})
     config = folder / "models.config"
     config.write_text(
@@ -232,11 +237,18 @@ def conforming(folder: Path, *flags: str) -> Iterator[Conformance]:
     server = Server(options)
     server.start()
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
-            yield Conformance(
-                f"http://127.0.0.1:{server.rest_port}",
-                prediction_service_pb2_grpc.PredictionServiceStub(channel),
-                model_service_pb2_grpc.ModelServiceStub(channel),
-            )
+        with connected(server) as one:
+            yield one
     finally:
         server.stop()
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[Conformance]:
+    """Clients of a running server."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        yield Conformance(
+            f"http://127.0.0.1:{server.rest_port}",
+            prediction_service_pb2_grpc.PredictionServiceStub(channel),
+            model_service_pb2_grpc.ModelServiceStub(channel),
+        )

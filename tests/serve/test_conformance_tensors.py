@@ -318,8 +318,8 @@ SHAPES = [
         '"instances": [1], "inputs": [1]',
         (
             'JSON Value: {\n    "signature_name": "int32",\n'
-            '    "instances": [1],\n    "inputs": [1]\n} Not formatted correctly expecting only one '
-            "of 'inputs' or 'instances' keys to exist "
+            '    "instances": [1],\n    "inputs": [1]\n} Not formatted correctly expecting only '
+            "one of 'inputs' or 'instances' keys to exist "
         ),
     ),
     ("int32", '"rows": [1]', "Missing 'inputs' or 'instances' key"),
