@@ -92,9 +92,7 @@ class Servable:
         except Exception as error:
             raise _load_error(error, folder) from error
         self._limited = LimitedSession(self._session)
-        self._batches = (
-            Batches(self._limited, batching, self._session.signatures) if batching else None
-        )
+        self._batches = Batches(self._limited, batching) if batching else None
         self.signatures = {
             name: _signature(proto) for name, proto in self._session.signatures.items()
         }
