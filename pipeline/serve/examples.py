@@ -189,6 +189,7 @@ async def _run(
     fetches: Iterable[str],
     method: str,
 ) -> dict[str, Array]:
+    servable.asked(examples)
     array = np.array(examples, object)
     feeds = {signature.inputs[_INPUTS]: array for signature in signatures}
     names = list(dict.fromkeys(fetches))

@@ -28,8 +28,8 @@ PREDICT = "Predict"
 
 Observe = Callable[[str, str, float], None]
 """Takes a model's name, the method that was asked for, and how many seconds the graph ran."""
-Record = Callable[[str, int, Mapping[str, Array]], None]
-"""Takes a model's name, its version and the inputs of a Predict request."""
+Record = Callable[[str, int, Mapping[str, Array] | Sequence[bytes]], None]
+"""Takes a model's name, its version and what a request holds: inputs, or tf.Examples."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Servable:
         self.check_methods = check_methods
         self._observe = observe
         self.record: Record | None = None
-        """Told what Predict is asked; set after the warm-up, which nobody has asked."""
+        """Told what is asked; set after the warm-up, which nobody has asked."""
         self._users = 0
         self._closing = False
         self._idle = threading.Condition()
@@ -127,10 +127,10 @@ class Servable:
             self._observe(self.name, method, time.perf_counter() - start)
         return results
 
-    def asked(self, inputs: Mapping[str, Array]) -> None:
+    def asked(self, content: Mapping[str, Array] | Sequence[bytes]) -> None:
         """Tells the request log, where there is one, of a request that fits its signature."""
         if self.record:
-            self.record(self.name, self.version, inputs)
+            self.record(self.name, self.version, content)
 
     def _running(
         self, feeds: Mapping[str, Array], fetches: Sequence[str]
