@@ -208,6 +208,7 @@ BYTES, FLOATS, INTEGERS = ((f"{kind}_list") for kind in ("bytes", "float", "int6
         ("6.0", FLOATS, [6.0]),
         ("[NaN, -Infinity]", FLOATS, [float("nan"), float("-inf")]),
         ("18446744073709551616", FLOATS, [2.0**64]),
+        ("[NaN, -9223372036854775809]", FLOATS, [float("nan"), -(2.0**63)]),
         ("20", INTEGERS, [20]),
         ("[true, false, 3]", INTEGERS, [1, 0, 3]),
         ("[-9223372036854775808, 9223372036854775807]", INTEGERS, [-(2**63), 2**63 - 1]),
