@@ -68,5 +68,6 @@ def check_base_paths(models: Iterable[Model]) -> None:
         if not model.base_path.is_dir():
             raise ServingError(
                 Code.INVALID_ARGUMENT,
-                f"Could not find base path {model.base_path} for servable {model.name}",
+                f"Could not find base path {model.base_path} for servable {model.name} "
+                f"with error NOT_FOUND: {model.base_path} not found",
             )

@@ -74,7 +74,7 @@ class Rest:
         except BodyTooLargeError as error:
             reply = refusal(error)
         except TimeoutError:
-            reply = failure(504, "Timed out waiting for the answer.")
+            reply = failure(504, "Timed out waiting for notification")
         await _send(send, reply, cors=self.options.cors and is_api(path))
 
     def _driven(

@@ -69,4 +69,5 @@ def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
         case "multi_inference_log":
             finished(multi_inference(servable, log.multi_inference_log.request))
         case "session_run_log" | "predict_streamed_log" as kind:
-            raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+            number = log.DESCRIPTOR.fields_by_name[kind].number
+            raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")
