@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.serve.status import ServingError, invalid
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?(?![0-9.eE])")
 _DIGITS = re.compile(r"[0-9]*")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _HEX = re.compile(r"[0-9A-Fa-f]{4}")
@@ -110,6 +111,10 @@ class Reader:
 
     def _number(self) -> int | float:
         begin = self._at
+        right = _NUMBER.match(self._text, begin)
+        if right:
+            self._at = right.end()
+            return self._converted(begin, whole=not (right[1] or right[2]))
         negative = self._take("-")
         if self._mark() in {"N", "I"}:
             return self._word(-1.0 if negative else 1.0)

@@ -22,7 +22,7 @@ _LOOSE = json.JSONDecoder()
 _FIRST_COUNTS = json.JSONDecoder(object_pairs_hook=lambda pairs: dict(reversed(pairs)))
 _OTHERWISE = re.compile(
     r"[eE]\+?0*[1-9][0-9]{2}"  # may be beyond a double, which Python reads as infinite
-    r"|-[0-9]{19}|[0-9]{20}"  # may be beyond 64 bits, which is a double
+    r"|(?<![.0-9])(?:-[0-9]{19}|[0-9]{20})"  # may be beyond 64 bits, which is a double
     r"|\\u[dD][89A-Fa-f]"  # may be half of a surrogate pair
     r"|Inf(?!inity)|-NaN"
 )
