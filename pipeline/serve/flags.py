@@ -12,7 +12,7 @@ from pipeline.core.runtime import quiet_tensorflow
 from pipeline.serve.batching import Batching, read_batching
 from pipeline.serve.config_protos import MONITORING, read_text_proto
 from pipeline.serve.metrics import DEFAULT_PATH
-from pipeline.serve.models import Model, Retries
+from pipeline.serve.models import Model, Retries, folder_of
 from pipeline.serve.options import GrpcOptions, Options, RestOptions, SessionOptions
 from pipeline.serve.request_log import add_request_log_flags, request_log_options
 from pipeline.serve.tls import read_tls
@@ -98,7 +98,7 @@ def _switch(group: argparse._ArgumentGroup, name: str, text: str, *, on: bool = 
 def _add_model_flags(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--model_name", default="default", help="name of the one model")
-    add("--model_base_path", type=Path, help="folder of its version folders")
+    add("--model_base_path", type=folder_of, help="folder of its version folders")
     add("--model_config_file", type=Path, help="ModelServerConfig as protobuf text")
     add("--model_config_file_poll_wait_seconds", type=float, default=0, help="0: read it once")
     add("--file_system_poll_wait_seconds", type=float, default=1, help="0: look for versions once")

@@ -11,7 +11,7 @@ from google.protobuf import text_format  # type: ignore[import-untyped]
 from tensorflow_serving.config import model_server_config_pb2
 
 from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.serve.models import Model
+from pipeline.serve.models import Model, folder_of
 from pipeline.serve.status import ServingError, invalid
 
 _PLATFORM = "tensorflow"
@@ -82,7 +82,7 @@ def models_of(config: ModelServerConfig, served: Collection[str] = ()) -> tuple[
     listed = config.model_config_list.config
     _check_names([one.name for one in listed])
     for one in listed:
-        if not Path(one.base_path).is_absolute():
+        if not folder_of(one.base_path).is_absolute():
             raise invalid(
                 f"Expected model {one.name} to have an absolute path or URI; "
                 f"got base_path()={one.base_path}"
@@ -103,7 +103,7 @@ def _model(one: model_server_config_pb2.ModelConfig) -> Model:
     choice = policy.WhichOneof("policy_choice")
     return Model(
         name=one.name,
-        base_path=Path(one.base_path),
+        base_path=folder_of(one.base_path),
         newest=0 if choice == "all" else max(policy.latest.num_versions, 1),
         specific=frozenset(policy.specific.versions) if choice == "specific" else None,
         labels=dict(one.version_labels),

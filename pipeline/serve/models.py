@@ -55,6 +55,11 @@ class Model:
         return {version: found[version] for version in newest}
 
 
+def folder_of(text: str) -> Path:
+    """A base path as configs and flags write it, plain or as a `file://` address."""
+    return Path(text.removeprefix("file://"))
+
+
 def version_of(name: str) -> int | None:
     """The version that a folder's name means, as absl::SimpleAtoi reads it; None: none."""
     if not _VERSION.fullmatch(name) or not -(2**63) <= int(name) < 2**63:

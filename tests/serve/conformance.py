@@ -85,7 +85,10 @@ def _kinds() -> Signatures:
     for dtype in IDENTITIES:
         x = v1.placeholder(dtype, None)
         signatures[dtype.name] = signature({"x": x}, {"y": tf.identity(x)})
-    number, word = v1.placeholder(tf.int32, None), v1.placeholder(tf.string, None)
+    number, word = (
+        v1.placeholder(dtype, None, name)
+        for dtype, name in ((tf.int32, "number"), (tf.string, "word"))
+    )
     both = {"number": number, "word": word}
     signatures["two"] = signature(both, {n: tf.identity(t) for n, t in both.items()})
     signatures["two_words"] = signature(

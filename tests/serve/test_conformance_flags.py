@@ -147,7 +147,7 @@ def test_model_configs_that_are_refused(tmp_path: Path, text: str, words: str) -
 def test_a_model_config_as_the_documents_write_it(tmp_path: Path) -> None:
     file = tmp_path / "models.config"
     file.write_text(
-        "model_config_list: {\n  config: {\n    name: 'first',\n    base_path: '/tmp/first/',\n"
+        "model_config_list: {\n  config: {\n    name: 'first',\n    base_path: 'file:///tmp/first/',\n"
         "    model_platform: 'tensorflow'\n    model_version_policy: { specific: {\n"
         "      versions: 42\n      versions: 43 } }\n"
         "    version_labels { key: 'stable' value: 42 }\n"
@@ -160,5 +160,6 @@ def test_a_model_config_as_the_documents_write_it(tmp_path: Path) -> None:
     options = parse_flags([f"--model_config_file={file}"])
     assert options is not None
     first, second, third = options.models
+    assert (first.base_path, second.base_path) == (Path("/tmp/first"), Path("/tmp/second"))
     assert (first.specific, first.labels) == ({42, 43}, {"stable": 42, "canary": 43})
     assert (second.newest, second.specific, third.newest) == (2, None, 0)

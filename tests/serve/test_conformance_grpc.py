@@ -196,7 +196,7 @@ REFUSED = [
         asked("kinds", "defaults", number=1),
         INVALID,
         (
-            "Signature input alias: word(feed name: Placeholder_16:0) not found in request and no "
+            "Signature input alias: word(feed name: word:0) not found in request and no "
             "default value provided. Inputs expected to be in the request {number}, or default "
             "input alias set: number"
         ),
