@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from pipeline.core.errors import PipelineError
 from pipeline.serve.models import Model
 from tests.serve.conformance import Conformance, asked, connected, refused, write_half_plus_two
 from tests.serve.in_process import serving, until
@@ -249,3 +251,17 @@ def test_a_new_model_must_have_a_version_that_loads(disk: Disk, tmp_path: Path) 
     )
     assert words.endswith("}, }")
     assert disk.version() == 1
+
+
+def test_a_model_without_the_tags_that_are_asked_for(tmp_path: Path) -> None:
+    write_half_plus_two(tmp_path / "half" / "1")
+    words = (
+        "1 servable(s) did not become available: {{{name: half version: 1} due to error: "
+        "NOT_FOUND: Could not find meta graph def matching supplied tags: { gpu }. To inspect available "
+        "tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`}, }"
+    )
+    with (
+        pytest.raises(PipelineError, match=re.escape(words)),
+        serving(tmp_path / "half", "--saved_model_tags=gpu"),
+    ):
+        pass
