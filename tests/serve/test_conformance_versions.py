@@ -257,8 +257,8 @@ def test_a_model_without_the_tags_that_are_asked_for(tmp_path: Path) -> None:
     write_half_plus_two(tmp_path / "half" / "1")
     words = (
         "1 servable(s) did not become available: {{{name: half version: 1} due to error: "
-        "NOT_FOUND: Could not find meta graph def matching supplied tags: { gpu }. To inspect available "
-        "tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`}, }"
+        "NOT_FOUND: Could not find meta graph def matching supplied tags: { gpu }. To inspect "
+        "available tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`}, }"
     )
     with (
         pytest.raises(PipelineError, match=re.escape(words)),
