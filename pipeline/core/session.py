@@ -90,7 +90,11 @@ class SavedModelSession:
         """
         key = (tuple(feeds), tuple(fetches), timeout_ms)
         runner = self._runners.get(key) or self._prepared(key)
-        return runner(*feeds.values())
+        return [
+            # One string comes as the bytes themselves, everything else as an array.
+            np.array(result, object) if type(result) is bytes else result
+            for result in runner(*feeds.values())
+        ]
 
     def prepare(self, feeds: Sequence[str], fetches: Sequence[str]) -> None:
         """Does what the first run of these would have to do; arguments are names, as for `run`.

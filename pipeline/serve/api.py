@@ -76,7 +76,9 @@ class Api:
         """MultiInference, on the version that the first task names."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
         with self.manager.servable(spec) as servable:
-            return await examples.multi_inference(servable, request)
+            response = await examples.multi_inference(servable, request)
+        self.metrics.examples(servable.name, len(examples.examples_of(request.input)))
+        return response
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -133,7 +135,7 @@ class Api:
             )
         names = list(request.metric_names)
         before = {name: self.metrics.first_value(name) for name in names}
-        self.manager.apply(models_of(request.config))
+        self.manager.apply(models_of(request.config, self.manager.available()))
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = int(Code.OK)
         for name, value in before.items():

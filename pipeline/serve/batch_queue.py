@@ -72,6 +72,10 @@ class BatchQueues:
         """Whether rows of this key can wait here; there are so many queues at most."""
         return key in self._queues or len(self._queues) < _MOST_QUEUES
 
+    def size(self, key: Key) -> int:
+        """How many batches of a key wait."""
+        return len(self._queues.get(key, ()))
+
     def add(self, key: Key, tasks: list[Task]) -> int | None:
         """Puts tasks into the newest batch, or into new ones.
 

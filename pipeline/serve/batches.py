@@ -8,23 +8,17 @@ model these cost more than the model.
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from pipeline.core.session import Array
 from pipeline.serve.batch_queue import Batch, BatchQueues, Key, Names, Task, split
+from pipeline.serve.batch_runs import BatchRunner
 from pipeline.serve.batching import Batching
 from pipeline.serve.limits import LimitedSession
-from pipeline.serve.runs import Results, Run
-
-log = logging.getLogger(__name__)
+from pipeline.serve.runs import Run
 
 
 class Batches:
@@ -33,25 +27,15 @@ class Batches:
     Args:
         session: Runs them.
         batching: How they are made.
-        signatures: What may be batched.
     """
 
-    def __init__(
-        self, session: LimitedSession, batching: Batching, signatures: Mapping[str, SignatureDef]
-    ) -> None:
-        self._session = session
+    def __init__(self, session: LimitedSession, batching: Batching) -> None:
         self._batching = batching
         self._queues = BatchQueues(batching)
-        self._unfit: set[tuple[Names, Names]] = set()
+        self._runner = BatchRunner(session, batching.allowed_sizes)
         self._changed = threading.Condition()
         self._closing = False
         self._running = 0
-        # As in the real server: a request for some of the outputs only is not batched.
-        self._whole = {
-            (frozenset(_tensors(signature.inputs)), frozenset(_tensors(signature.outputs)))
-            for signature in signatures.values()
-            if signature.inputs and signature.outputs
-        }
         self._threads = [
             threading.Thread(target=self._work, name="batch", daemon=True)
             for _ in range(batching.threads)
@@ -62,16 +46,17 @@ class Batches:
     def run(self, feeds: Mapping[str, Array], fetches: Names) -> Run | None:
         """A run in a batch with other callers' rows; None where these cannot be batched.
 
+        Whatever is asked is batched with what asks alike, some of the outputs as well as all.
+
         Raises:
             tf.errors.OpError: INVALID_ARGUMENT where the request has more rows than a batch may,
                 or its inputs differ in theirs.
         """
-        names = tuple(feeds)
-        if (frozenset(names), frozenset(fetches)) not in self._whole:
+        if not feeds:
             return None
-        arrays = list(feeds.values())
+        names, arrays = tuple(feeds), list(feeds.values())
         self._check_rows(arrays)
-        if (names, fetches) in self._unfit or not len(arrays[0]):
+        if not self._runner.is_fit(names, fetches) or not len(arrays[0]):
             return None
         key = (names, fetches, tuple([array.shape[1:] for array in arrays]))
         if not self._queues.has_room_for(key):
@@ -97,7 +82,7 @@ class Batches:
 
     def _run_at_once(self, key: Key, task: Task) -> None:
         try:
-            self._run(key, [task])
+            self._runner.run(key, [task])
         finally:
             self._leave()
 
@@ -127,10 +112,15 @@ class Batches:
         tasks = split(task, self._batching.largest_batch)
         with self._changed:
             more = self._queues.add(key, tasks)
+            waiting = self._queues.size(key)
             if more:
                 self._changed.notify(more)
         if more is None:
-            task.done(None, tf.errors.UnavailableError(None, None, _FULL))
+            words = (
+                f"{_FULL}; currently {waiting} batches enqueued and max_enqueued_batches is "
+                f"{self._batching.max_enqueued_batches}"
+            )
+            task.done(None, tf.errors.UnavailableError(None, None, words))
 
     def _work(self) -> None:
         while True:
@@ -140,7 +130,7 @@ class Batches:
                         return
                     self._changed.wait(self._seconds_to_next())
             key, batch = found
-            self._run(key, batch.tasks)
+            self._runner.run(key, batch.tasks)
             self._leave()
 
     def _take(self) -> tuple[Key, Batch] | None:
@@ -155,71 +145,6 @@ class Batches:
             return None
         return self._queues.seconds_to_next()
 
-    def _run(self, key: Key, waiting: list[Task]) -> None:
-        feeds, fetches, _ = key
-        now = time.monotonic()
-        tasks = [task for task in waiting if task.deadline >= now]
-        for late in waiting:
-            if late.deadline < now:
-                _deliver(late, None, tf.errors.DeadlineExceededError(None, None, _LATE))
-        results = self._results(feeds, fetches, tasks) if len(tasks) > 1 else None
-        begin = 0
-        for task in tasks:
-            end = begin + task.rows
-            if results is None:
-                self._run_alone(feeds, fetches, task)
-            else:
-                _deliver(task, [result[begin:end] for result in results], None)
-            begin = end
-
-    def _results(self, feeds: Names, fetches: Names, tasks: list[Task]) -> Results | None:
-        """The answers to all rows; None where a batch cannot give them.
-
-        An op that refuses the batch may mean one caller's row only, so that each is judged by
-        its own.
-        """
-        arrays = [np.concatenate(parts) for parts in zip(*[t.arrays for t in tasks], strict=True)]
-        try:
-            return self._run_padded(feeds, fetches, arrays, max(t.deadline for t in tasks))
-        except Exception:  # noqa: BLE001  told to whoever it concerns when each runs alone
-            return None
-
-    def _run_alone(self, feeds: Names, fetches: Names, task: Task) -> None:
-        try:
-            results = self._run_padded(feeds, fetches, task.arrays, task.deadline)
-            if results is None:
-                results = self._run_unbatched(feeds, fetches, task)
-        except Exception as error:  # noqa: BLE001  whatever it is, the caller waits to hear of it
-            _deliver(task, None, error)
-        else:
-            _deliver(task, results, None)
-
-    def _run_unbatched(self, feeds: Names, fetches: Names, task: Task) -> Results:
-        if task.is_part:
-            raise tf.errors.FailedPreconditionError(None, None, _UNFIT)
-        return self._session.run(dict(zip(feeds, task.arrays, strict=True)), fetches, task.deadline)
-
-    def _run_padded(
-        self, feeds: Names, fetches: Names, arrays: list[Array], deadline: float
-    ) -> Results | None:
-        """The answers to the rows, filled up to an allowed size by repeating the first.
-
-        None where the signature does not answer with a row for each row.
-        """
-        rows = len(arrays[0])
-        size = next((size for size in self._batching.allowed_sizes if size >= rows), rows)
-        if size > rows:
-            arrays = [
-                np.concatenate([array, np.repeat(array[:1], size - rows, axis=0)])
-                for array in arrays
-            ]
-        results = self._session.run(dict(zip(feeds, arrays, strict=True)), fetches, deadline)
-        if any(result.ndim == 0 or len(result) != size for result in results):
-            log.warning("a signature's answers have no row for each row: not batched")
-            self._unfit.add((feeds, fetches))
-            return None
-        return results if size == rows else [result[:rows] for result in results]
-
     def close(self) -> None:
         """Ends the threads, once what waits has been run."""
         with self._changed:
@@ -230,22 +155,6 @@ class Batches:
 
 
 _FULL = "The batch scheduling queue to which this task was submitted is full"
-_LATE = "The time limit passed while the rows waited for their batch"
-_UNFIT = (
-    "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of "
-    "the input tensors"
-)
-
-
-def _deliver(task: Task, results: Results | None, error: Exception | None) -> None:
-    try:
-        task.done(results, error)
-    except Exception:
-        log.exception("an answer could not be given")
-
-
-def _tensors(infos: Mapping[str, Any]) -> list[str]:
-    return [info.name for info in infos.values()]
 
 
 def _invalid(message: str) -> tf.errors.OpError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,
@@ -91,7 +92,7 @@ async def multi_inference(
         if name not in servable.signatures:
             raise invalid(f"Requested signature not found in model graph: {name}")
         signatures[name] = servable.signatures[name]
-        tensors.append(_task_tensors(task.method_name, signatures[name]))
+        tensors.append(_task_tensors(servable, task.method_name, signatures[name]))
     examples = _serialized(request.input)
     fetches = [tensor for task_tensors in tensors for tensor in task_tensors.values()]
     answers = await _run(servable, list(signatures.values()), examples, fetches, "MultiInference")
@@ -107,10 +108,12 @@ async def multi_inference(
     return response
 
 
-def _task_tensors(method: str, signature: Signature) -> dict[str, str]:
+def _task_tensors(servable: Servable, method: str, signature: Signature) -> dict[str, str]:
     if method == CLASSIFY_METHOD:
+        _check_method(servable, signature, method)
         return _class_tensors(signature)
     if method == REGRESS_METHOD:
+        _check_method(servable, signature, method)
         return {_OUTPUTS: _value_tensor(signature)}
     raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {method}")
 
@@ -119,13 +122,17 @@ def _named(servable: Servable, name: str, method: str) -> Signature:
     if name not in servable.signatures:
         raise invalid(f"No signature was found with the name: {name}")
     signature = servable.signatures[name]
+    _check_method(servable, signature, method)
+    return signature
+
+
+def _check_method(servable: Servable, signature: Signature, method: str) -> None:
     if servable.check_methods and signature.proto.method_name != method:
         kind = "classification" if method == CLASSIFY_METHOD else "regression"
         raise invalid(
             f"Expected {kind} signature method_name to be {method}. "
             f"Was: {signature.proto.method_name}"
         )
-    return signature
 
 
 def _class_tensors(signature: Signature) -> dict[str, str]:
@@ -157,15 +164,21 @@ def _value_tensor(signature: Signature) -> str:
     return signature.outputs[_OUTPUTS]
 
 
+def examples_of(given: input_pb2.Input) -> Sequence[example_pb2.Example]:
+    """The examples, whichever way they are given."""
+    with_context = given.WhichOneof("kind") == "example_list_with_context"
+    found: Sequence[example_pb2.Example] = (
+        given.example_list_with_context if with_context else given.example_list
+    ).examples
+    return found
+
+
 def _serialized(given: input_pb2.Input) -> list[bytes]:
     """The examples as bytes; a context is put before each, and protobuf merges the two."""
-    context = b""
-    examples = given.example_list.examples
-    if given.WhichOneof("kind") == "example_list_with_context":
-        context = given.example_list_with_context.context.SerializeToString()
-        examples = given.example_list_with_context.examples
+    examples = examples_of(given)
     if not examples:
         raise invalid("Input is empty.")
+    context = given.example_list_with_context.context.SerializeToString()
     return [context + example.SerializeToString() for example in examples]
 
 
@@ -176,6 +189,7 @@ async def _run(
     fetches: Iterable[str],
     method: str,
 ) -> dict[str, Array]:
+    servable.asked(examples)
     array = np.array(examples, object)
     feeds = {signature.inputs[_INPUTS]: array for signature in signatures}
     names = list(dict.fromkeys(fetches))

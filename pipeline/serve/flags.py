@@ -12,7 +12,7 @@ from pipeline.core.runtime import quiet_tensorflow
 from pipeline.serve.batching import Batching, read_batching
 from pipeline.serve.config_protos import MONITORING, read_text_proto
 from pipeline.serve.metrics import DEFAULT_PATH
-from pipeline.serve.models import Model, Retries
+from pipeline.serve.models import Model, Retries, folder_of
 from pipeline.serve.options import GrpcOptions, Options, RestOptions, SessionOptions
 from pipeline.serve.request_log import add_request_log_flags, request_log_options
 from pipeline.serve.tls import read_tls
@@ -38,7 +38,9 @@ REFUSED = (
     "thread_pool_factory_config_file",
     "use_alts_credentials",
 )
-"""Flags that would change what a client sees: refused rather than silently ignored."""
+"""Flags that would change what a client sees: refused, unless they say what is so anyway."""
+
+_OFF = frozenset({"", "0", "false"})
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,8 +86,8 @@ def _parser() -> _Parser:
         ("request log", add_request_log_flags),
     ):
         add_flags(parser.add_argument_group(title))
-    for name in WITHOUT_EFFECT:
-        parser.add_argument(f"--{name}", nargs="?", help=argparse.SUPPRESS)
+    for name in (*WITHOUT_EFFECT, *REFUSED):
+        parser.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -96,7 +98,7 @@ def _switch(group: argparse._ArgumentGroup, name: str, text: str, *, on: bool = 
 def _add_model_flags(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--model_name", default="default", help="name of the one model")
-    add("--model_base_path", type=Path, help="folder of its version folders")
+    add("--model_base_path", type=folder_of, help="folder of its version folders")
     add("--model_config_file", type=Path, help="ModelServerConfig as protobuf text")
     add("--model_config_file_poll_wait_seconds", type=float, default=0, help="0: read it once")
     add("--file_system_poll_wait_seconds", type=float, default=1, help="0: look for versions once")
@@ -195,6 +197,12 @@ def parse_flags(arguments: Sequence[str]) -> Options | None:
 
 
 def _check(known: argparse.Namespace) -> None:
+    for name in REFUSED:
+        if (getattr(known, name) or "").lower() not in _OFF:
+            raise UsageError(
+                f"--{name} is a flag of tensorflow_model_server that this server does not have",
+                remedy="leave it out, or run the real server on the same folder",
+            )
     if known.model_base_path is None and known.model_config_file is None:
         raise UsageError(
             "no model to serve",
@@ -250,7 +258,7 @@ def _rest(known: argparse.Namespace) -> RestOptions:
         path = (prometheus.path or DEFAULT_PATH) if prometheus.enable else None
     return RestOptions(
         max_body_bytes=known.max_body_bytes,
-        timeout_seconds=known.rest_api_timeout_in_ms / 1000 or None,
+        timeout_seconds=max(known.rest_api_timeout_in_ms, 0) / 1000 or None,
         max_connections=known.rest_api_max_connections,
         cors=known.rest_api_enable_cors_support,
         metrics_path=path,
@@ -259,11 +267,6 @@ def _rest(known: argparse.Namespace) -> RestOptions:
 
 def _unknown(argument: str, known: Iterable[str]) -> UsageError:
     name = argument.lstrip("-").partition("=")[0]
-    if name in REFUSED:
-        return UsageError(
-            f"--{name} is a flag of tensorflow_model_server that this server does not have",
-            remedy="leave it out, or run the real server on the same folder",
-        )
     near = nearest(name, known)
     return UsageError(
         f"unknown argument: {argument}",

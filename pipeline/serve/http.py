@@ -6,13 +6,17 @@ uvicorn waits for ever for a request's head, and keeps any amount of it.
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pipeline.serve.rest_replies import Reply, page
+
 _MOST_HEAD_BYTES = 2**16
-_TOO_LARGE = b"431 Request Header Fields Too Large"
-_TOO_SLOW = b"408 Request Timeout"
+_CLOSING = ((b"connection", b"close"),)
+_TOO_LARGE = Reply(431, headers=_CLOSING)
+_TOO_SLOW = Reply(408, headers=_CLOSING)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -65,15 +69,34 @@ class LimitedProtocol(HttpToolsProtocol):
         """The head is whole."""
         self._stop_clock()
         super().on_headers_complete()
+        _, mark, fragment = self.url.partition(b"#")
+        if not mark:
+            return
+        # uvicorn leaves it out; the real server takes it for a part of the path.
+        if self.scope["query_string"]:
+            self.scope["query_string"] += mark + fragment
+        else:
+            self.scope["raw_path"] += mark + fragment
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client may have sent all it will send, and still wait for its answer."""
+        waits = self.cycle and not self.cycle.more_body and not self.cycle.response_complete
+        return bool(waits and self.scheme == "http")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._stop_clock()
         super().connection_lost(exc)
 
-    def _refuse(self, status: bytes) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words for it
+        """What came is no HTTP."""
+        self._refuse(page(400))
+
+    def _refuse(self, reply: Reply) -> None:
         self._stop_clock()
         if not self.transport.is_closing():
-            head = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            self.transport.write(head)
+            lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}".encode()]
+            headers = (*reply.headers, (b"content-length", str(len(reply.body)).encode()))
+            lines += [name + b": " + value for name, value in headers]
+            self.transport.write(b"\r\n".join([*lines, b"", reply.body]))
             self.transport.close()

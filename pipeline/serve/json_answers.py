@@ -121,6 +121,8 @@ def _tokens(name: str, flat: Array) -> list[str]:
         return ["true" if value else "false" for value in flat.tolist()]
     if flat.dtype in _INTEGERS:
         return [str(value) for value in flat.tolist()]
+    if not len(flat):
+        return []
     if not flat.dtype.hasobject:
         name = dtype_name(enum_of(flat))
         raise invalid(f"Failed to write JSON value for tensor type: {name}")

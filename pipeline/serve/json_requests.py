@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeVar
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
+from pipeline.serve.json_shown import shown, type_name
 from pipeline.serve.json_tensors import tensors_of_inputs, tensors_of_instances
-from pipeline.serve.json_text import encoded, parse, shown, type_name
+from pipeline.serve.json_text import encoded, parse
 from pipeline.serve.json_values import decode_base64
 from pipeline.serve.json_walk import Inputs
 from pipeline.serve.status import ServingError, invalid
@@ -116,9 +117,10 @@ def _add_value(value: Any, name: str, feature: example_pb2.Feature) -> None:
         case bool():
             _values(feature, "int64_list", name).append(int(value))
         case int():
-            if not -(2**63) <= value < 2**63:
+            numbers = _values(feature, "int64_list", name)
+            if value >= 2**63:
                 raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
-            _values(feature, "int64_list", name).append(value)
+            numbers.append(value)
         case float():
             _values(feature, "float_list", name).append(value)
         case str():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from typing import Any
 
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
-from pipeline.serve.json_text import encoded, shown, type_name
+from pipeline.serve.json_shown import shown, type_name
+from pipeline.serve.json_text import encoded
 from pipeline.serve.status import Code, ServingError, invalid
 from pipeline.serve.tensors import DTYPES, Array, dtype_name
 
@@ -31,6 +32,8 @@ INTEGERS: dict[int, tuple[int, int]] = {
 """Smallest and largest value by dtype."""
 MOST_DIMENSIONS = 64
 """NumPy's own limit."""
+_BASE64 = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
+_SPACES = re.compile(r"[ \t\n\v\f\r]")
 
 
 def leaf(value: Any, dtype: int) -> Any:
@@ -50,7 +53,8 @@ def leaf(value: Any, dtype: int) -> Any:
         return value
     if dtype in INTEGERS and type(value) is int and within([value], INTEGERS[dtype]):
         return value
-    if dtype not in FLOATS and dtype not in INTEGERS and dtype not in {STRING, BOOL}:
+    known = dtype in FLOATS or dtype in INTEGERS or dtype in {STRING, BOOL}
+    if not known and not isinstance(value, dict):
         raise _not_convertible(value, dtype)
     raise invalid(
         f"JSON Value: {shown(value)} Type: {type_name(value)} "
@@ -107,8 +111,8 @@ def decode_base64(text: str) -> bytes:
     Raises:
         ServingError: INVALID_ARGUMENT.
     """
-    packed = "".join(text.split()).rstrip("=")
-    try:
-        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("Unable to base64 decode") from None
+    found = _BASE64.fullmatch(_SPACES.sub("", text))
+    # Padding may be left out, but not in part.
+    if found is None or len(found[1]) % 4 == 1 or len(found[2]) not in {0, -len(found[1]) % 4}:
+        raise invalid("Unable to base64 decode")
+    return base64.b64decode(found[1] + "=" * (-len(found[1]) % 4))

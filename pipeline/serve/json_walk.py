@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.serve.json_text import shown
+from pipeline.serve.json_shown import shown
 from pipeline.serve.json_values import Shape, array_of, is_base64, leaf
 from pipeline.serve.status import ServingError, invalid
 from pipeline.serve.tensors import Array
@@ -21,6 +21,9 @@ Inputs = Mapping[str, int]
 
 def walk_rows(instances: list[Any], inputs: Inputs) -> dict[str, Array]:
     """Arrays by alias from rows.
+
+    Returns:
+        All inputs from objects; from plain values the first, which may not be all there are.
 
     Raises:
         ServingError: INVALID_ARGUMENT, naming the element; UNIMPLEMENTED for a dtype.
@@ -48,8 +51,8 @@ def walk_rows(instances: list[Any], inputs: Inputs) -> dict[str, Array]:
             with _Prefixed(f"{failed} of 'instances' list. Error: "):
                 _add_row(element, only, inputs, leaves, shapes)
     return {
-        name: array_of(leaves[name], inputs[name], (len(instances), *shapes[name]))
-        for name in inputs
+        name: array_of(leaves[name], inputs[name], (len(instances), *shape))
+        for name, shape in shapes.items()
     }
 
 

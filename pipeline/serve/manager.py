@@ -41,6 +41,8 @@ class Manager:
         self._early_labels = early_labels
         self._load_before_labels = load_before_labels
         self._models: dict[str, Versions] = {}
+        self._gone: dict[str, dict[int, VersionStatus]] = {}
+        """Of models that are no longer served, or from another base path."""
         self._labels: dict[str, dict[str, int]] = {}
         self._changing = threading.Lock()
 
@@ -66,7 +68,8 @@ class Manager:
         version = self._asked_version(spec)
         versions = self._models.get(spec.name)
         loaded = versions.loaded if versions else {}
-        servable = loaded.get(max(loaded, default=-1) if version is None else version)
+        newest = max(loaded) if loaded and version is None else version
+        servable = None if newest is None else loaded.get(newest)
         if servable is None:
             asked = (
                 f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
@@ -88,7 +91,8 @@ class Manager:
     def statuses(self, name: str) -> dict[int, VersionStatus]:
         """Every version of a model that was ever seen, newest first; empty for no such model."""
         versions = self._models.get(name)
-        return dict(sorted(versions.statuses.items(), reverse=True)) if versions else {}
+        found = self._gone.get(name, {}) | (versions.statuses if versions else {})
+        return dict(sorted(found.items(), reverse=True))
 
     def available(self) -> dict[str, list[int]]:
         """Versions that answer, by model."""
@@ -128,6 +132,7 @@ class Manager:
             except ServingError:
                 _unload_difference(after, before)
                 raise
+            self._remember(before, after)
             self._models = after
             self._labels = {model.name: dict(model.labels) for model in models}
             _unload_difference(before, after)
@@ -147,6 +152,11 @@ class Manager:
                         "which is not currently available for inference",
                     )
 
+    def _remember(self, before: dict[str, Versions], after: dict[str, Versions]) -> None:
+        for name, versions in before.items():
+            if name not in after or after[name].statuses is not versions.statuses:
+                self._gone = {**self._gone, name: self._gone.get(name, {}) | versions.statuses}
+
     def close(self) -> None:
         """Unloads everything, after the last request on each version."""
         with self._changing:
@@ -162,13 +172,13 @@ def _check_available(models: dict[str, Versions], what: str) -> None:
         if versions.loaded:
             continue
         reasons = [
-            f"{{name: {name} version: {version}}} due to error: {status.error}"
+            f"{{{{name: {name} version: {version}}} due to error: {status.error}}}, "
             for version, status in versions.statuses.items()
             if status.error
         ]
-        failed += reasons or [f"{{name: {name}}} has no version"]
+        failed += reasons or [f"{{{{name: {name}}} has no version}}, "]
     if failed:
-        text = f"{len(failed)} {what} did not become available: {{{', '.join(failed)}}}"
+        text = f"{len(failed)} {what} did not become available: {{{''.join(failed)}}}"
         raise ServingError(Code.UNKNOWN, text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -10,8 +11,10 @@ from google.protobuf import text_format  # type: ignore[import-untyped]
 from tensorflow_serving.config import model_server_config_pb2
 
 from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.serve.models import Model
+from pipeline.serve.models import Model, folder_of
 from pipeline.serve.status import ServingError, invalid
+
+_PLATFORM = "tensorflow"
 
 ModelServerConfig: TypeAlias = model_server_config_pb2.ModelServerConfig
 
@@ -64,43 +67,50 @@ def read_model_config(path: Path) -> tuple[Model, ...]:
         raise ConfigError(f"{path}: {error.message}", "", remedy) from error
 
 
-def models_of(config: ModelServerConfig) -> tuple[Model, ...]:
+def models_of(config: ModelServerConfig, served: Collection[str] = ()) -> tuple[Model, ...]:
     """The models of a ModelServerConfig.
+
+    Args:
+        config: The config.
+        served: Models that are served already.
 
     Raises:
         ServingError: INVALID_ARGUMENT, with the texts of TensorFlow Serving's server_core.cc.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise invalid("ModelServer does not yet support custom model config.")
-    models = []
-    names: set[str] = set()
-    for one in config.model_config_list.config:
-        if one.name in names:
-            raise invalid(f"Illegal to list model {one.name} multiple times in config list")
-        names.add(one.name)
-        models.append(_model(one))
-    return tuple(models)
+    listed = config.model_config_list.config
+    _check_names([one.name for one in listed])
+    for one in listed:
+        if not folder_of(one.base_path).is_absolute():
+            raise invalid(
+                f"Expected model {one.name} to have an absolute path or URI; "
+                f"got base_path()={one.base_path}"
+            )
+    for one in listed:
+        _check_platform(one, is_served=one.name in served)
+    return tuple(_model(one) for one in listed)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise invalid(f"Illegal to list model {name} multiple times in config list")
 
 
 def _model(one: model_server_config_pb2.ModelConfig) -> Model:
-    if not Path(one.base_path).is_absolute():
-        raise invalid(
-            f"Expected model {one.name} to have an absolute path or URI; "
-            f"got base_path()={one.base_path}"
-        )
-    _check_platform(one)
     policy = one.model_version_policy
     choice = policy.WhichOneof("policy_choice")
     return Model(
         name=one.name,
-        base_path=Path(one.base_path),
+        base_path=folder_of(one.base_path),
         newest=0 if choice == "all" else max(policy.latest.num_versions, 1),
-        specific=frozenset(policy.specific.versions) if choice == "specific" else frozenset(),
+        specific=frozenset(policy.specific.versions) if choice == "specific" else None,
         labels=dict(one.version_labels),
     )
 
 
-def _check_platform(one: model_server_config_pb2.ModelConfig) -> None:
+def _check_platform(one: model_server_config_pb2.ModelConfig, *, is_served: bool) -> None:
     fields = "ModelServerConfig::model_type (deprecated)", "ModelServerConfig::model_platform"
     if one.model_type and one.model_platform:
         text = f"Illegal setting both {fields[0]} and {fields[1]}, model name is {one.name}"
@@ -108,7 +118,12 @@ def _check_platform(one: model_server_config_pb2.ModelConfig) -> None:
         text = f"ModelServerConfig::model_type choice {one.model_type} not supported."
     elif not one.model_type and not one.model_platform:
         text = f"Illegal setting neither {fields[0]} nor {fields[1]}, model name is {one.name}"
-    elif one.model_platform not in {"", "tensorflow"}:
+    elif is_served and one.model_platform not in {"", _PLATFORM}:
+        text = (
+            f"Illegal to change a model's platform. For model {one.name} platform was {_PLATFORM} "
+            f"and new platform requested is {one.model_platform}"
+        )
+    elif one.model_platform not in {"", _PLATFORM}:
         text = f"Model {one.name} requests unsupported platform {one.model_platform}"
     else:
         return

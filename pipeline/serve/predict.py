@@ -41,7 +41,7 @@ async def predict(
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
     check_method(servable, signature)
     given = dict(request.inputs)
-    check_inputs(signature, given)
+    check_given(signature, given)
     arrays = {alias: _array(alias, proto) for alias, proto in given.items()}
     answers = await run_signature(servable, signature, arrays, request.output_filter)
     response = predict_pb2.PredictResponse()
@@ -63,17 +63,36 @@ def check_method(servable: Servable, signature: Signature) -> None:
         )
 
 
-def check_inputs(signature: Signature, given: Mapping[str, Any]) -> None:
-    """Raises INVALID_ARGUMENT when names are missing or too many."""
-    wanted = signature.inputs
-    if len(given) > len(wanted) or (len(given) < len(wanted) and not signature.proto.defaults):
-        sent, known = sorted(given), sorted(wanted)
-        extra = ",".join(sorted(set(sent) - set(known)))
-        missing = ",".join(sorted(set(known) - set(sent)))
+def check_given(signature: Signature, given: Mapping[str, Any]) -> None:
+    """Checks the names of inputs.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: names are missing that have no default, or are unknown.
+    """
+    wanted, defaults = signature.inputs, signature.proto.defaults
+    if given.keys() == wanted.keys():
+        return
+    sent, known = sorted(given), sorted(wanted)
+    extra = ",".join(sorted(set(sent) - set(known)))
+    missing = ",".join(sorted(set(known) - set(sent)))
+    if len(sent) > len(known) or (len(sent) < len(known) and not defaults):
         raise invalid(
             f"input size does not match signature: {len(sent)}!={len(known)} "
             f"len({{{','.join(sent)}}}) != len({{{','.join(known)}}}). "
             f"Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
+        )
+    for alias in known:
+        if alias not in given and alias not in defaults:
+            raise invalid(
+                f"Signature input alias: {alias}(feed name: {wanted[alias]}) not found in request "
+                "and no default value provided. Inputs expected to be in the request "
+                f"{{{','.join(sent)}}}, or default input alias set: {','.join(sorted(defaults))}"
+            )
+    if extra:
+        used = ",".join(alias for alias in sent if alias in wanted)
+        raise invalid(
+            f"Inputs contains invalid name. Used request inputs: {used}, "
+            f"request input: {','.join(sent)}"
         )
 
 
@@ -98,10 +117,10 @@ async def run_signature(
     feeds: dict[str, Array] = {}
     for alias, name in signature.inputs.items():
         array = arrays.get(alias)
-        feeds[name] = _default(signature, alias) if array is None else array
+        feeds[name] = _array(alias, signature.proto.defaults[alias]) if array is None else array
+    wanted = _chosen(signature, output_filter) if output_filter else signature.outputs
     _check_kinds(signature, feeds)
     servable.asked(arrays)
-    wanted = _chosen(signature, output_filter) if output_filter else signature.outputs
     results = await servable.run(feeds, tuple(wanted.values()))
     return dict(zip(wanted, results, strict=True))
 
@@ -118,14 +137,6 @@ def _check_kinds(signature: Signature, feeds: Mapping[str, Array]) -> None:
             alias = next(key for key, value in signature.inputs.items() if value == name)
             wanted, given = dtype_name(signature.dtypes[alias]), dtype_name(enum_of(array))
             raise invalid(f"Expects arg[{position}] to be {wanted} but {given} is provided")
-
-
-def _default(signature: Signature, alias: str) -> Array:
-    if alias not in signature.proto.defaults:
-        raise invalid(
-            f'Signature input "{alias}" not found in request and no default value provided.'
-        )
-    return _array(alias, signature.proto.defaults[alias])
 
 
 def _chosen(signature: Signature, output_filter: Sequence[str]) -> dict[str, str]:

@@ -1,40 +1,32 @@
-"""The request log: what Predict was asked, as lines of JSON, written beside the answering.
+"""The request log: what was asked, as lines of JSON, written beside the answering.
 
-An answer never waits for the disk. A request leaves its arrays in a queue of bounded size and goes
-on; a thread of its own makes JSON of them. Where it cannot keep up, or cannot write, requests are
-missing from the log and counted, and nothing else happens.
+An answer never waits for the disk. A request leaves what it holds in a queue of bounded size and
+goes on; a thread of its own makes JSON of it. Where it cannot keep up, or cannot write, requests
+are missing from the log and counted, and nothing else happens.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from pipeline.core.errors import PipelineError, UsageError
-
-Array = NDArray[Any]
+from pipeline.serve.request_lines import Array, Asked, line_of
 
 log = logging.getLogger(__name__)
 
 _WAITING_VALUES = 1_000_000
 """Values that may wait for the disk."""
 _COMPLAIN_SECONDS = 60.0
-
-Asked = tuple[float, str, int, Mapping[str, Array]]
-"""When, model, version, inputs by name."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class RequestLogOptions:
         sampling: Share of the requests that are logged, above 0 to 1.
         max_bytes: Size at which a new file is begun; older ones are `NAME.1.jsonl`, `NAME.2.jsonl`.
         files: How many files are kept, the newest.
-        omit: Inputs that are never written.
+        omit: Inputs and features that are never written.
     """
 
     path: Path
@@ -87,23 +79,27 @@ class RequestLog:
         self._thread = threading.Thread(target=self._write_all, daemon=True, name="request log")
         self._thread.start()
 
-    def record(self, model: str, version: int, inputs: Mapping[str, Array]) -> None:
+    def record(
+        self, model: str, version: int, content: Mapping[str, Array] | Sequence[bytes]
+    ) -> None:
         """Takes note of a request; returns at once.
 
         Args:
             model: Who is asked.
             version: Which version of it.
-            inputs: Arrays by the name of the input; not changed afterwards.
+            content: Arrays by the name of the input, or serialised tf.Examples; not changed
+                afterwards.
         """
         options = self.options
         if options.sampling < 1 and random.random() >= options.sampling:  # noqa: S311  no secret
             return
-        size = sum(array.size for array in inputs.values())
+        asked = Asked(time.time(), model, version, content)
+        size = asked.values
         with self._changed:
             if self._closing or self._values + size > _WAITING_VALUES:
                 self.dropped += 1
                 return
-            self._waiting.append((time.time(), model, version, inputs))
+            self._waiting.append(asked)
             self._values += size
             self._changed.notify()
 
@@ -117,7 +113,7 @@ class RequestLog:
     def _write_all(self) -> None:
         while taken := self._taken():
             try:
-                self._write([_line(asked, self.options.omit) for asked in taken])
+                self._write([line_of(asked, self.options.omit) for asked in taken])
             except OSError as error:
                 self._lose(len(taken), f"cannot be written: {error.strerror}")
 
@@ -162,37 +158,10 @@ def rotate(path: Path, files: int) -> None:
             younger.replace(older)
 
 
-def _line(asked: Asked, omit: frozenset[str]) -> str:
-    seconds, model, version, inputs = asked
-    request = {name: _plain(array) for name, array in inputs.items() if name not in omit}
-    record = {
-        "time": round(seconds, 3),
-        "model": model,
-        "version": version,
-        "request": {"inputs": request},
-    }
-    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(array: Array) -> Any:
-    """As JSON has it: text of bytes, null for what is no number."""
-    return _values(array.tolist())
-
-
-def _values(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_values(one) for one in value]
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def add_request_log_flags(group: argparse._ArgumentGroup) -> None:
     """Flags of this server alone."""
     add = group.add_argument
-    add("--request_log", type=Path, help="file of JSON lines for what Predict is asked; .jsonl")
+    add("--request_log", type=Path, help="file of JSON lines for what is asked; .jsonl")
     add("--request_log_sampling", type=float, default=1.0, help="share of the requests, 0 to 1")
     add("--request_log_max_bytes", type=int, default=64 * 2**20, help="a new file beyond")
     add("--request_log_files", type=int, default=5, help="files that are kept")

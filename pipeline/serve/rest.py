@@ -9,30 +9,16 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
-from google.protobuf.json_format import MessageToJson  # type: ignore[import-untyped]
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_pb2,
-    regression_pb2,
-)
+from tensorflow_serving.apis import classification_pb2, model_pb2, regression_pb2
 
-from pipeline.serve.api import SIGNATURE_DEF, Api
-from pipeline.serve.json_answers import (
-    class_answer,
-    columnar_answer,
-    error_answer,
-    row_answer,
-    value_answer,
-)
+from pipeline.serve.api import Api
+from pipeline.serve.json_answers import class_answer, columnar_answer, row_answer, value_answer
 from pipeline.serve.json_requests import fill_examples, predict_request, signature_name
 from pipeline.serve.json_text import parse
 from pipeline.serve.limits import NEVER
 from pipeline.serve.options import RestOptions
-from pipeline.serve.predict import check_method, run_signature
+from pipeline.serve.predict import check_given, check_method, run_signature
 from pipeline.serve.rest_body import (
     BodyTooLargeError,
     Receive,
@@ -42,32 +28,20 @@ from pipeline.serve.rest_body import (
     read_body,
     unpacked,
 )
+from pipeline.serve.rest_models import metadata_answer, status_answer
+from pipeline.serve.rest_paths import bare, decoded, is_api, is_uri, model_spec, path_of
+from pipeline.serve.rest_paths import parse as parse_path
+from pipeline.serve.rest_replies import CORS, TEXT, Reply, failure, page, refusal, unnamed
 from pipeline.serve.runs import Results, Run, drive
 from pipeline.serve.servable import DEFAULT_SIGNATURE
-from pipeline.serve.status import HTTP_STATUS, Code, ServingError, invalid
+from pipeline.serve.status import Code, ServingError, invalid
 
 log = logging.getLogger(__name__)
 
-_MODEL = r"(?i)/v1/models/(?P<name>[^/:]+)"
-_CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_POST = re.compile(rf"{_MODEL}{_CHOICE}:(?P<method>classify|regress|predict)", re.ASCII)
-_GET = re.compile(
-    rf"(?i)/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?:/(?P<metadata>metadata))?", re.ASCII
-)
-_API = re.compile(r"(?i)/v1/.*", re.DOTALL)
-_JSON = (b"content-type", b"application/json")
-_TEXT = (b"content-type", b"text/plain")
-_CORS = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-methods", b"POST, GET"),
-    (b"access-control-allow-headers", b"Content-Type"),
-)
-_LARGEST_VERSION = 2**63 - 1
+_METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_ORIGIN = re.compile(rb"https?://")
 _SMALL_BYTES = 2**14
 """A body is read beside the connections up to this size, above it in a thread of the pool."""
-
-Reply = tuple[int, bytes]
-"""HTTP status and body."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +63,19 @@ class Rest:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
+        path = path_of(scope)
         try:
             async with asyncio.timeout(self.options.timeout_seconds) as limit:
                 body = await read_body(receive, self.options, limit)
-                status, answer = await self._driven(
-                    self.answer(scope["method"], _path(scope), body, headers),
+                reply = await self._driven(
+                    self.answer(scope["method"], path, body, headers),
                     takes_long=len(body) > _SMALL_BYTES or is_packed(headers),
                 )
         except BodyTooLargeError as error:
-            status, answer = _refusal(error)
+            reply = refusal(error)
         except TimeoutError:
-            status, answer = 504, _error("Timed out waiting for the answer.")
-        await self._send(send, status, answer, _TEXT if _path(scope) == self._page else _JSON)
+            reply = failure(504, "Timed out waiting for notification")
+        await _send(send, reply, cors=self.options.cors and is_api(path))
 
     def _driven(
         self, answer: Coroutine[Run, Results, Reply], *, takes_long: bool
@@ -127,57 +102,63 @@ class Rest:
             drive(deliver(), self.pool, deadline)
         return future
 
-    @property
-    def _page(self) -> str | None:
-        return self.options.metrics_path
-
-    async def _send(
-        self, send: Send, status: int, answer: bytes, kind: tuple[bytes, bytes]
-    ) -> None:
-        headers = [kind, (b"content-length", str(len(answer)).encode())]
-        headers += _CORS if self.options.cors else ()
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-
     async def answer(
         self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]
     ) -> Reply:
-        """HTTP status and JSON text for one request."""
-        if path == self._page:
-            return 200, self.api.metrics.page()
-        if not _API.fullmatch(path):
-            return 404, _error("Not Found")
+        """The answer to one request."""
+        other = self._beside_the_api(method, path)
+        if other:
+            return other
         try:
-            if method == "OPTIONS":
-                return _preflight(headers)
-            if is_packed(headers):
-                body = unpacked(body, self.options.max_body_bytes)
-            return 200, await self._counted(method, path, body)
+            return await self._counted(method, path, body, headers)
         except (BodyTooLargeError, ServingError) as error:
-            return _refusal(error)
+            return refusal(error) if method != "OPTIONS" else unnamed(400)
         except Exception:
             # The client learns nothing about the inside; the log says everything.
             log.exception("%s %s failed", method, path)
-            return 500, _error("internal error, see the server's log")
+            return failure(500, "internal error, see the server's log")
 
-    async def _counted(self, method: str, path: str, body: bytes) -> bytes:
-        pattern = {"POST": _POST, "GET": _GET}.get(method)
-        found = pattern.fullmatch(path) if pattern else None
-        parts = found.groupdict() if found else {}
+    def _beside_the_api(self, method: str, path: str) -> Reply | None:
+        """The answer where the API is not asked, in the order of the real server's checks."""
+        expected = self.options.metrics_path
+        if method not in _METHODS:
+            return page(501)
+        if not is_uri(path):
+            return page(400)
+        if expected is None or bare(path) != expected:
+            return None if is_api(path) else page(404)
+        if path != expected:
+            words = f"Unexpected path: {path}. Should be {expected}"
+            return Reply(400, words.encode(), TEXT)
+        return Reply(200, self.api.metrics.page(), TEXT)
+
+    async def _counted(
+        self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]
+    ) -> Reply:
+        parts = parse_path(method, path)
         with self.api.metrics.request(
-            _decoded(parts.get("name") or ""), parts.get("method") or "", "REST"
+            decoded(parts.get("name", "")), parts.get("method", ""), "REST"
         ):
-            if found is None:
+            if method == "OPTIONS":
+                # Browsers ask so before they ask across origins.
+                if not _ORIGIN.search(headers.get(b"origin", b"")):
+                    raise ServingError(Code.FAILED_PRECONDITION, "no Origin header")
+                return unnamed(200)
+            if not parts:
                 raise invalid(f"Malformed request: {method} {path}")
-            return await self._answer(method, path, found, body)
+            if is_packed(headers):
+                body = unpacked(body, self.options.max_body_bytes)
+            return Reply(200, await self._answer(method, path, parts, body))
 
-    async def _answer(self, method: str, path: str, found: re.Match[str], body: bytes) -> bytes:
-        spec = _model_spec(found)
+    async def _answer(self, method: str, path: str, parts: dict[str, str], body: bytes) -> bytes:
+        spec = model_spec(parts)
         if method == "GET":
             if not spec.name:
                 raise invalid("Missing model name in request.")
-            return self._metadata(spec) if found["metadata"] == "metadata" else self._status(spec)
-        match found["method"]:
+            # The address is matched whatever its case, its last word is not.
+            wants_metadata = parts["metadata"] == "metadata"
+            return (metadata_answer if wants_metadata else status_answer)(self.api, spec)
+        match parts["method"]:
             case "predict":
                 return await self._predict(spec, body)
             case "classify":
@@ -188,7 +169,6 @@ class Rest:
                 regression = regression_pb2.RegressionRequest(model_spec=spec)
                 fill_examples(body, regression)
                 return value_answer((await self.api.regress(regression)).result)
-        # The address is matched whatever its case, the method is not: as in the real server.
         raise invalid(f"Malformed request: {method} {path}")
 
     async def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
@@ -201,70 +181,13 @@ class Rest:
                 raise invalid(f'Serving signature name: "{name}" not found in signature def')
             asked = predict_request(document, signature.dtypes)
             check_method(servable, signature)
+            check_given(signature, asked.arrays)
             arrays = await run_signature(servable, signature, asked.arrays)
         return row_answer(arrays) if asked.format == "row" else columnar_answer(arrays)
 
-    def _status(self, spec: model_pb2.ModelSpec) -> bytes:
-        request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
-        text: str = MessageToJson(
-            self.api.status(request), always_print_fields_with_no_presence=True, indent=1
-        )
-        return text.encode()
 
-    def _metadata(self, spec: model_pb2.ModelSpec) -> bytes:
-        request = get_model_metadata_pb2.GetModelMetadataRequest(
-            model_spec=spec, metadata_field=[SIGNATURE_DEF]
-        )
-        response = self.api.metadata(request)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata[SIGNATURE_DEF].Unpack(signatures)
-        texts = [
-            MessageToJson(
-                message,
-                always_print_fields_with_no_presence=True,
-                preserving_proto_field_name=True,
-                indent=1,
-            )
-            for message in (response.model_spec, signatures)
-        ]
-        return (
-            f'{{\n"model_spec":{texts[0]},\n"metadata": {{"signature_def": {texts[1]}}}\n}}\n'
-        ).encode()
-
-
-def _model_spec(found: re.Match[str]) -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=_decoded(found["name"] or ""))
-    if found["version"]:
-        if int(found["version"]) > _LARGEST_VERSION:
-            raise invalid(f"Failed to convert version: {found['version']} to numeric.")
-        spec.version.value = int(found["version"])
-    elif found["label"]:
-        spec.version_label = _decoded(found["label"])
-    return spec
-
-
-def _path(scope: Scope) -> str:
-    """The path as it was sent, percent signs and question included, as the real server takes it."""
-    path: bytes = scope["raw_path"]
-    query: bytes = scope["query_string"]
-    return (path + b"?" + query if query else path).decode("latin-1")
-
-
-def _decoded(text: str) -> str:
-    return unquote_to_bytes(text.encode("latin-1")).decode("utf-8", "replace")
-
-
-def _preflight(headers: dict[bytes, bytes]) -> tuple[int, bytes]:
-    if re.search(rb"https?://", headers.get(b"origin", b"")):
-        return 200, b""
-    raise ServingError(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
-
-
-def _error(message: str) -> bytes:
-    return error_answer(invalid(message))
-
-
-def _refusal(error: BodyTooLargeError | ServingError) -> Reply:
-    if isinstance(error, ServingError):
-        return HTTP_STATUS[error.code], error_answer(error)
-    return 413, _error("The request body is too large.")
+async def _send(send: Send, reply: Reply, *, cors: bool) -> None:
+    headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
+    headers += CORS if cors else ()
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

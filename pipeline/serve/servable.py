@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +28,8 @@ PREDICT = "Predict"
 
 Observe = Callable[[str, str, float], None]
 """Takes a model's name, the method that was asked for, and how many seconds the graph ran."""
-Record = Callable[[str, int, Mapping[str, Array]], None]
-"""Takes a model's name, its version and the inputs of a Predict request."""
+Record = Callable[[str, int, Mapping[str, Array] | Sequence[bytes]], None]
+"""Takes a model's name, its version and what a request holds: inputs, or tf.Examples."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Signature:
 
     Attributes:
         proto: As saved.
-        inputs: Name of the graph's tensor by input alias.
-        dtypes: Number in types.proto by input alias.
+        inputs: Name of the graph's tensor by input alias, sorted by alias.
+        dtypes: Number in types.proto by input alias, sorted likewise.
         outputs: Name of the graph's tensor by output alias, sorted by alias.
         kinds: NumPy's dtype by the name of the graph's tensor; strings are objects.
     """
@@ -80,7 +81,7 @@ class Servable:
         self.check_methods = check_methods
         self._observe = observe
         self.record: Record | None = None
-        """Told what Predict is asked; set after the warm-up, which nobody has asked."""
+        """Told what is asked; set after the warm-up, which nobody has asked."""
         self._users = 0
         self._closing = False
         self._idle = threading.Condition()
@@ -91,9 +92,7 @@ class Servable:
         except Exception as error:
             raise _load_error(error, folder) from error
         self._limited = LimitedSession(self._session)
-        self._batches = (
-            Batches(self._limited, batching, self._session.signatures) if batching else None
-        )
+        self._batches = Batches(self._limited, batching) if batching else None
         self.signatures = {
             name: _signature(proto) for name, proto in self._session.signatures.items()
         }
@@ -128,10 +127,10 @@ class Servable:
             self._observe(self.name, method, time.perf_counter() - start)
         return results
 
-    def asked(self, inputs: Mapping[str, Array]) -> None:
+    def asked(self, content: Mapping[str, Array] | Sequence[bytes]) -> None:
         """Tells the request log, where there is one, of a request that fits its signature."""
         if self.record:
-            self.record(self.name, self.version, inputs)
+            self.record(self.name, self.version, content)
 
     def _running(
         self, feeds: Mapping[str, Array], fetches: Sequence[str]
@@ -172,20 +171,43 @@ class Servable:
 def _signature(proto: meta_graph_pb2.SignatureDef) -> Signature:
     return Signature(
         proto=proto,
-        inputs={alias: info.name for alias, info in proto.inputs.items()},
-        dtypes={alias: info.dtype for alias, info in proto.inputs.items()},
+        inputs={alias: proto.inputs[alias].name for alias in sorted(proto.inputs)},
+        dtypes={alias: proto.inputs[alias].dtype for alias in sorted(proto.inputs)},
         outputs={alias: proto.outputs[alias].name for alias in sorted(proto.outputs)},
         kinds={info.name: kind_of(info.dtype) for info in proto.inputs.values()},
     )
 
 
+def _words_of_loader(text: str, folder: Path) -> tuple[Code, str]:
+    """Code and text of TensorFlow's C++ loader for what its Python loader says."""
+    if text.startswith("SavedModel file does not exist"):
+        return Code.NOT_FOUND, (
+            f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
+            "Check that the directory exists and that you have the right permissions for "
+            "accessing it."
+        )
+    if text.startswith("Cannot parse file"):
+        return Code.DATA_LOSS, f"Can't parse {folder / 'saved_model.pb'} as binary proto"
+    tags = re.match(r"MetaGraphDef associated with tags (.*?) could not be found", text)
+    if tags:
+        wanted = " ".join(re.findall(r"'(.*?)'", tags[1]))
+        return Code.NOT_FOUND, (
+            f"Could not find meta graph def matching supplied tags: {{ {wanted} }}. To inspect "
+            "available tag-sets in the SavedModel, please use the SavedModel CLI: "
+            "`saved_model_cli`"
+        )
+    return Code.NOT_FOUND, text
+
+
 def _load_error(error: Exception, folder: Path) -> ServingError:
     """Why loading failed, without the path of the folder, which is none of a client's business."""
+    text = getattr(error, "message", None) or str(error) or type(error).__name__
     if isinstance(error, tf.errors.OpError):
         code = Code(error.error_code)
     elif isinstance(error, PipelineError):
         code = Code.INVALID_ARGUMENT
+    elif isinstance(error, OSError):
+        code, text = _words_of_loader(text, folder)
     else:
-        code = Code.NOT_FOUND if isinstance(error, OSError) else Code.INTERNAL
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
+        code = Code.INTERNAL
     return ServingError(code, " ".join(text.replace(str(folder.parent), "...").split()))

@@ -180,8 +180,7 @@ def fill_content(proto: tensor_pb2.TensorProto, array: Array) -> None:
     else:
         proto.tensor_content = np.ascontiguousarray(flat).tobytes()
         proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
-    for size in array.shape:
-        proto.tensor_shape.dim.add(size=size)
+    _fill_shape(proto, array)
 
 
 def fill_proto(proto: tensor_pb2.TensorProto, array: Array) -> None:
@@ -200,6 +199,12 @@ def fill_proto(proto: tensor_pb2.TensorProto, array: Array) -> None:
         proto.dtype = _ENUMS[array.dtype]
     else:
         _fill_typed(proto, array)
+    _fill_shape(proto, array)
+
+
+def _fill_shape(proto: tensor_pb2.TensorProto, array: Array) -> None:
+    if not array.ndim:
+        proto.tensor_shape.SetInParent()  # a scalar's shape is there, and empty
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
 

@@ -112,7 +112,7 @@ class Versions:
         for version, servable in leaving.items():
             status = self.statuses[version]
             status.state = State.UNLOADING
-            threading.Thread(target=_finish, args=(servable, status), daemon=True).start()
+            threading.Thread(target=_finish, args=(servable, status)).start()
 
 
 def _finish(servable: Servable, status: VersionStatus) -> None:

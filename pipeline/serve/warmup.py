@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pipeline.serve.examples import classify, multi_inference, regress
@@ -40,7 +41,7 @@ def warm_up(servable: Servable, folder: Path, rounds: int = 1) -> int:
             count += 1
             if count > _LARGEST:
                 raise invalid(f"Number of warmup records exceeds the maximum ({_LARGEST})")
-            request = prediction_log_pb2.PredictionLog.FromString(record)
+            request = _parsed(record)
             for _ in range(rounds):
                 _replay(servable, request)
     except tf.errors.DataLossError as error:
@@ -48,6 +49,13 @@ def warm_up(servable: Servable, folder: Path, rounds: int = 1) -> int:
             Code.DATA_LOSS, "Please verify your warmup data is in TFRecord format."
         ) from error
     return count
+
+
+def _parsed(record: bytes) -> prediction_log_pb2.PredictionLog:
+    try:
+        return prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        raise invalid("Failed to parse warmup record: it is no PredictionLog") from error
 
 
 def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
@@ -61,4 +69,5 @@ def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
         case "multi_inference_log":
             finished(multi_inference(servable, log.multi_inference_log.request))
         case "session_run_log" | "predict_streamed_log" as kind:
-            raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+            number = log.DESCRIPTOR.fields_by_name[kind].number
+            raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")

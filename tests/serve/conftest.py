@@ -11,6 +11,7 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.core.server_process import Running, running
 from pipeline.serve.models import Model
 from tests.exported import exported_project
+from tests.serve.conformance import Conformance, conforming
 from tests.serve.models import config_text, write_model
 
 
@@ -41,3 +42,12 @@ def server(
     path.write_text(config_text(half, shop), encoding="utf-8")
     with running(path, ["--file_system_poll_wait_seconds=0.2"]) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def conformance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conformance]:
+    """A server of models for what TensorFlow Serving's own tests ask; only to be asked."""
+    with conforming(
+        tmp_path_factory.mktemp("conformance"), "--rest_api_enable_cors_support"
+    ) as one:
+        yield one

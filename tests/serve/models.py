@@ -122,7 +122,7 @@ def config_text(*models: Model) -> str:
     """A model config file."""
     blocks = []
     for model in models:
-        versions = " ".join(f"versions: {version}" for version in sorted(model.specific))
+        versions = " ".join(f"versions: {version}" for version in sorted(model.specific or ()))
         policy = f"model_version_policy {{ specific {{ {versions} }} }}" if versions else ""
         labels = " ".join(
             f'version_labels {{ key: "{label}" value: {version} }}'

@@ -30,7 +30,7 @@ class BatchSession:
     def __init__(self, folder: Path, batching: Batching) -> None:
         self._session = SavedModelSession(folder)
         self.signatures = self._session.signatures
-        self.batches = Batches(LimitedSession(self._session), batching, self.signatures)
+        self.batches = Batches(LimitedSession(self._session), batching)
 
     def run(self, feeds: dict[str, Array], fetches: list[str]) -> Results:
         async def answer() -> Results:
@@ -142,6 +142,24 @@ def test_what_does_not_fit_a_batch(batched: BatchSession) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="equal 0th-dimension size"):
         two, one = np.zeros(2), np.zeros((1, 2), np.int64)
         ask(batched, "many", np.array([True, True]), two, one, np.array([b"", b""], object))
+
+
+def test_some_of_the_outputs_are_batched_as_all_are(batched: BatchSession) -> None:
+    signature = batched.signatures["many"]
+    arrays = {
+        "flag": np.zeros(17, bool),
+        "number": np.arange(17.0),
+        "pair": np.zeros((17, 2), np.int64),
+        "word": np.full(17, b"", object),
+    }
+    for rows in (17, 16):
+        feeds = {signature.inputs[name].name: array[:rows] for name, array in arrays.items()}
+        if rows == 17:
+            with pytest.raises(tf.errors.InvalidArgumentError, match="Task size 17 is larger"):
+                batched.run(feeds, [signature.outputs["sum"].name])
+        else:
+            (total,) = batched.run(feeds, [signature.outputs["sum"].name])
+            np.testing.assert_array_equal(total, np.arange(16.0))
 
 
 def test_one_callers_mistake_is_not_anothers(batched: BatchSession) -> None:

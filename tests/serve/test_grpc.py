@@ -154,7 +154,7 @@ def test_wrong_predicts(stub) -> None:
     words = refused(stub.Predict, request(signature="no"), Code.FAILED_PRECONDITION)
     assert words == 'Serving signature key "no" not found.'
     words = refused(stub.Predict, request(z=[1.0]), Code.INVALID_ARGUMENT)
-    assert words == 'Signature input "x" not found in request and no default value provided.'
+    assert words.startswith("Signature input alias: x(feed name: serving_default_x:0) not found in")
     words = refused(stub.Predict, request(x=[1.0], z=[1.0]), Code.INVALID_ARGUMENT)
     assert words == (
         "input size does not match signature: 2!=1 len({x,z}) != len({x}). "

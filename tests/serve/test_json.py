@@ -14,9 +14,11 @@ from hypothesis.extra import numpy as npst
 from tensorflow.core.framework import types_pb2
 
 from pipeline.serve.json_answers import columnar_answer, row_answer
+from pipeline.serve.json_reader import Reader
 from pipeline.serve.json_requests import predict_request
+from pipeline.serve.json_shown import shown
 from pipeline.serve.json_tensors import tensors_of_inputs, tensors_of_instances
-from pipeline.serve.json_text import _Reader, parse, shown
+from pipeline.serve.json_text import parse
 from pipeline.serve.status import Code, ServingError
 
 DTYPES = {
@@ -51,7 +53,7 @@ def info(array: np.ndarray) -> dict[str, int]:
 @given(st.dictionaries(st.text(), values, max_size=4))
 def test_the_patient_reader_reads_what_python_reads(value: dict[str, object]) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
-        assert same(_Reader(text).value(), json.loads(text))
+        assert same(Reader(text).value(), json.loads(text))
         try:
             body = text.encode()
         except UnicodeEncodeError:

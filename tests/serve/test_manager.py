@@ -235,7 +235,7 @@ def test_a_reload_adds_and_removes_models_or_changes_nothing(
 def test_the_first_version_must_load(manager: Manager, base: Path) -> None:
     break_model(base / "1")
     with pytest.raises(
-        ServingError, match=r"servable\(s\) did not become available: \{\{name: half"
+        ServingError, match=r"servable\(s\) did not become available: \{\{\{name: half"
     ):
         manager.apply([Model("half", base)])
     assert manager.available() == {}

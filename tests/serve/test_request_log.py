@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+import tensorflow as tf
 
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.errors import ConfigError, PipelineError, UsageError
@@ -50,6 +51,27 @@ def test_inputs_are_written_as_json_has_them(tmp_path: Path) -> None:
         "flag": [True, False, True],
     }
     assert b"example.org" not in path.read_bytes()
+
+
+def test_examples_are_written_as_rows(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = RequestLog(RequestLogOptions(path, omit=frozenset({"email"})))
+    full = tf.train.Example()
+    full.features.feature["size"].float_list.value.append(float("nan"))
+    full.features.feature["word"].bytes_list.value.append("é".encode())
+    full.features.feature["pair"].int64_list.value.extend([1, 2])
+    full.features.feature["email"].bytes_list.value.append(b"a@example.org")
+    full.features.feature["none"].float_list.value.extend([])
+    log.record("shop", 3, [full.SerializeToString(), b""])
+    log.close()
+    (record,) = lines(path)
+    row = {"pair": [1, 2], "size": None, "word": "é"}
+    assert record["request"] == {"instances": [row, {}]}
+    assert b"example.org" not in path.read_bytes()
+    found = request_rows(str(path), "shop")
+    assert found is not None
+    assert found["word"].tolist()[0] == "é"
+    assert len(found) == 2
 
 
 def test_a_share_is_written(tmp_path: Path) -> None:
@@ -146,12 +168,22 @@ def test_a_server_writes_what_it_is_asked_by_both_protocols(
             f"{server.rest_url}/v1/models/shop:predict", json={"instances": [{}]}, timeout=30
         )
         assert refused.status_code == 400
+        body = {
+            "signature_name": "classify",
+            "examples": [{"word": "logged", "a/b": "kept to itself"}],
+        }
+        for verb, status in (("classify", 200), ("regress", 400)):
+            answer = requests.post(
+                f"{server.rest_url}/v1/models/shop:{verb}", json=body, timeout=30
+            )
+            assert answer.status_code == status, answer.text
     # Warm-up requests and those that do not fit the signature are not there.
-    assert [record["model"] for record in lines(path)] == ["shop", "shop"]
+    assert [record["model"] for record in lines(path)] == ["shop"] * 3
+    assert lines(path)[-1]["request"] == {"instances": [{"word": "logged"}]}
     found = request_rows(str(path), "shop")
     assert found is not None
     assert "a/b" not in found
-    assert len(found) == 10
-    assert found["word"].tolist() == asked["word"].tolist() * 2
+    assert len(found) == 11
+    assert found["word"].tolist() == [*asked["word"].tolist() * 2, "logged"]
     np.testing.assert_array_equal(found["size"].head(5), asked["size"])
     assert request_rows(str(path), "another").empty

@@ -151,7 +151,8 @@ def test_addresses_are_matched_whatever_their_case(server: Running) -> None:
 def test_cors_preflight_needs_an_origin(server: Running) -> None:
     url = server.rest_url + PREDICT
     assert requests.options(url, headers={"Origin": "http://a"}, timeout=30).status_code == 200
-    assert "Origin" in error(requests.options(url, timeout=30))
+    refused = requests.options(url, timeout=30)
+    assert (refused.status_code, refused.content) == (400, b"")
 
 
 NOT_SERVED = "Servable not found for request: "
@@ -190,7 +191,6 @@ def test_wrong_addresses(server: Running, path: str, status: int, words: str) ->
         ("/v1/models/ha%6cf/labels/gold/metadata", 400, "Unrecognized servable version label"),
         ("/v1/models/h%C3%BC", 404, "Could not find any versions of model hü"),
         ("/v1/models/half?a=1", 404, "Could not find any versions of model half?a=1"),
-        ("/nothing/here", 404, "Not Found"),
     ],
 )
 def test_wrong_addresses_to_look_at(server: Running, path: str, status: int, words: str) -> None:
@@ -204,7 +204,7 @@ def test_wrong_addresses_to_look_at(server: Running, path: str, status: int, wor
         (b"{", "JSON Parse error: Missing a name for object member. at offset: 1"),
         (b'{"instances": [1,}', "JSON Parse error: Invalid value. at offset: 17"),
         (b'{"instances" [1]}', "JSON Parse error: Missing a colon after a name of object member."),
-        (b'{"a": 1 "b": 2}', "JSON Parse error: Missing a comma or } after an object member."),
+        (b'{"a": 1 "b": 2}', "JSON Parse error: Missing a comma or '}' after an object member."),
         (b"[1]", "JSON Value: [1] Is not object"),
         (b"{}", "Missing 'inputs' or 'instances' key"),
         (b'{"instances": 3}', "JSON Value: {"),
