@@ -10,18 +10,20 @@ wrong again.
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from pipeline.core import ray_cluster, runtime
 from pipeline.core.artifacts import STATE, Artifacts
 from pipeline.core.console import progress, say
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import BusyError, PipelineError
+from pipeline.core.publishing import exclusive
 from pipeline.core.schema import dump
 from pipeline.core.stage import Context
 from pipeline.train.cluster import Cluster
@@ -32,6 +34,7 @@ from pipeline.train.crew_ray import ray_crew
 from pipeline.train.placement import Placement, free_addresses
 
 _LOGS = f"{STATE}/logs/train"
+_LOCK = "launcher.lock"
 _TICK_SECONDS = 0.5
 
 
@@ -79,10 +82,21 @@ def _job_file(config: TrainStageConfig, artifacts: Artifacts, context: Context) 
     }
     jobs = artifacts.root / STATE / "jobs"
     jobs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="train-", dir=jobs) as folder:
+    _clear_killed(jobs)
+    with (
+        tempfile.TemporaryDirectory(prefix="train-", dir=jobs) as folder,
+        exclusive(Path(folder) / _LOCK, "this job"),
+    ):
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
         yield path
+
+
+def _clear_killed(jobs: Path) -> None:
+    """Removes what killed launchers left: folders whose lock nobody holds any more."""
+    for lock in jobs.glob(f"train-*/{_LOCK}"):
+        with suppress(BusyError), exclusive(lock, "that job"):
+            shutil.rmtree(lock.parent)
 
 
 _Start = Callable[[], AbstractContextManager[Crew]]

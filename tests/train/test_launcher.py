@@ -93,6 +93,9 @@ def test_a_killed_job_goes_on_from_the_last_checkpoint_that_is_whole(
     assert not (artifacts.root / TRAINED).exists()
     before, last = checkpoints(artifacts)
     last.write_bytes(last.read_bytes()[:1000])  # the disk has lost the rest
+    left = artifacts.root / STATE / "jobs" / "train-left"  # by a launcher that was killed, too
+    left.mkdir()
+    (left / "launcher.lock").touch()
     capfd.readouterr()
     train(artifacts, "mlp", **ONCE)
     out = capfd.readouterr().out
@@ -100,6 +103,7 @@ def test_a_killed_job_goes_on_from_the_last_checkpoint_that_is_whole(
     assert f"going on from step {step_of(before)}:" in out
     assert artifacts.training.read().epochs == 40
     assert not checkpoints(artifacts)
+    assert list(left.parent.iterdir()) == []
 
 
 @pytest.mark.slow
