@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+import tensorflow as tf
+
 from pipeline.train.trainer import Trainer
 
 _ASKING = (signal.SIGINT, signal.SIGTERM)
@@ -26,9 +28,12 @@ def stopping_at_signals(trainer: Trainer) -> Iterator[None]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         del number, frame
-        if trainer.wishes_to_stop.numpy():
-            raise KeyboardInterrupt
-        trainer.wishes_to_stop.assign(1.0)
+        # Signals come at any time, also while TensorFlow traces a function: there an assignment
+        # would become a part of that function.
+        with tf.init_scope():
+            if trainer.wishes_to_stop.numpy():
+                raise KeyboardInterrupt
+            trainer.wishes_to_stop.assign(1.0)
 
     before = {number: signal.signal(number, ask) for number in _ASKING}
     try:
