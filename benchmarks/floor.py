@@ -260,13 +260,11 @@ def usual_width(cardinality: int) -> int:
 
 
 def build_model(
-    sizes: dict[str, int],
-    dense_columns: int,
-    alone_columns: int,
-    columns: Columns,
-    options: dict[str, Any],
+    fitted: dict[str, Any], dense_columns: int, columns: Columns, options: dict[str, Any]
 ) -> keras.Model:
     """Deep and cross network v2 beside a small network for each of the last columns of dense."""
+    sizes = index_sizes(fitted, columns)
+    alone_columns = sum(1 + fitted["numbers"][name][3] for name in columns.additive)
     dense = keras.Input((dense_columns,), name="dense", dtype="float32")
     indices = keras.Input((len(sizes),), name="indices", dtype="int32")
     used = {name: place for place, name in enumerate(sizes) if name not in columns.crosses}
@@ -771,8 +769,7 @@ def main() -> None:
             tf.config.experimental.enable_op_determinism()
         sizes = index_sizes(fitted, columns)
         dense_columns = examples["train"][0]["dense"].shape[1]
-        alone_columns = sum(1 + fitted["numbers"][name][3] for name in columns.additive)
-        model = build_model(sizes, dense_columns, alone_columns, columns, params["model"])
+        model = build_model(fitted, dense_columns, columns, params["model"])
         history = train_model(model, examples, params["train"]).history
         model.save(out / "model.keras")
     with timed("evaluate"):

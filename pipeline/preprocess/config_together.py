@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pipeline.core.errors import ConfigError, wrong_name
 from pipeline.preprocess.config_columns import (
@@ -64,11 +64,15 @@ def require_crossed(
     """Raises a ConfigError where a cross is of what no column gives an index."""
     indices = [index for name, how in columns.items() for index in _indices(name, how)]
     for name, cross in crosses.items():
-        for part in cross.of:
-            if part not in indices:
-                what = "categorical columns, COLUMN.bucket, COLUMN.cell, or DATE.PART"
-                key = f"data.crosses.{name}.of"
-                raise wrong_name(key, part, indices, what, f"remove '{name}'")
+        require_parts(name, cross, indices)
+
+
+def require_parts(name: str, cross: CrossConfig, indices: Collection[str]) -> None:
+    """Raises a ConfigError where one cross is of none of these index features."""
+    for part in cross.of:
+        if part not in indices:
+            what = "categorical columns, COLUMN.bucket, COLUMN.cell, or DATE.PART"
+            raise wrong_name(f"data.crosses.{name}.of", part, indices, what, f"remove '{name}'")
 
 
 def _indices(name: str, how: ColumnConfig) -> Iterator[str]:

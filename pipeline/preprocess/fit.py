@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.features import (
     Column,
     CrossFeature,
@@ -34,7 +34,7 @@ from pipeline.preprocess.config import (
     NumericConfig,
     is_feature,
 )
-from pipeline.preprocess.config_together import only
+from pipeline.preprocess.config_together import only, require_parts
 from pipeline.preprocess.fit_columns import (
     center_and_scale,
     embedding_dimension,
@@ -129,14 +129,7 @@ def _fit_crosses(
 ) -> Iterator[CrossFeature]:
     sizes = {column.name: column.cardinality for column in index_columns(features)}
     for name, how in crosses.items():
-        if unknown := [part for part in how.of if part not in sizes]:
-            near = nearest(unknown[0], sizes)
-            raise ConfigError(
-                f"config key 'data.crosses.{name}.of' names '{unknown[0]}'",
-                expected="categorical columns, COLUMN.bucket, COLUMN.cell, or DATE.PART: "
-                + (", ".join(list(sizes)[:40]) or "this table has none"),
-                remedy=f"did you mean {' or '.join(near)}?" if near else f"remove '{name}'",
-            )
+        require_parts(name, how, sizes)  # a column may have been left out for what it holds
         cardinality = min(math.prod(sizes[part] for part in how.of), how.buckets)
         yield CrossFeature(
             name=name,

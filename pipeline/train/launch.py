@@ -96,7 +96,7 @@ def _clear_killed(jobs: Path) -> None:
     """Removes what killed launchers left: folders whose lock nobody holds any more."""
     for lock in jobs.glob(f"train-*/{_LOCK}"):
         with suppress(BusyError), exclusive(lock, "that job"):
-            shutil.rmtree(lock.parent)
+            shutil.rmtree(lock.parent, ignore_errors=True)  # another launcher may be at it, too
 
 
 _Start = Callable[[], AbstractContextManager[Crew]]
