@@ -13,6 +13,8 @@ from tests.serve.conformance import Conformance
 
 HALF = "/v1/models/half_plus_two"
 ONE = '{"instances": [1.0]}'
+PACKED = gzip.compress(ONE.encode(), mtime=0)
+EMPTY_DOCUMENT = "JSON Parse error: The document is empty"
 PAGE = "<HTML><HEAD>\n<TITLE>{0} {1}</TITLE>\n</HEAD><BODY>\n<H1>{1}</H1>\n</BODY></HTML>\n"
 CORS = {
     "access-control-allow-origin": "*",
@@ -251,12 +253,12 @@ def test_connections_live_on(conformance: Conformance) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "error"),
     [
-        (gzip.compress(ONE.encode()), "gzip", None),
-        (gzip.compress(ONE.encode()), "x-gzip, my_gzip", None),
-        (ONE.encode(), "deflate", None),
-        (ONE.encode(), "gzip", "JSON Parse error: The document is empty"),
-        (gzip.compress(ONE.encode())[:-5], "gzip", "JSON Parse error: The document is empty"),
-        (b"", "gzip", "JSON Parse error: The document is empty"),
+        pytest.param(PACKED, "gzip", None, id="packed"),
+        pytest.param(PACKED, "x-gzip, my_gzip", None, id="packed under another name"),
+        pytest.param(ONE.encode(), "deflate", None, id="an encoding nobody unpacks"),
+        pytest.param(ONE.encode(), "gzip", EMPTY_DOCUMENT, id="not packed"),
+        pytest.param(PACKED[:-5], "gzip", EMPTY_DOCUMENT, id="cut off"),
+        pytest.param(b"", "gzip", EMPTY_DOCUMENT, id="empty"),
     ],
 )
 def test_packed_bodies(
