@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from pipeline.core.parquet import parquet_rows
 from pipeline.ingest.config import FileSource, IngestStageConfig, PackageSource, ReadConfig
 from pipeline.ingest.read import UNREADABLE, checked, file_kind, opened
 from pipeline.ingest.read_csv import Lengths, odd_years, options_of, types_asked_for
@@ -23,7 +24,6 @@ from pipeline.ingest.read_text import unchecked
 
 _BLOCK_BYTES = 16 << 20
 """What types are guessed from; a row may be so long."""
-_GROUP_ROWS = 250_000
 _MISFIT = re.compile(r"In CSV column #(\d+):.*CSV conversion error", re.DOTALL)
 _WIDER = (
     pa.null(),
@@ -161,26 +161,16 @@ def _parquet_tables(path: Path, how: ReadConfig) -> Iterator[pa.Table]:
 def _written(
     tables: Iterator[pa.Table], uri: str, how: ReadConfig, target: Path, lengths: Lengths
 ) -> Streamed:
-    rows, waiting = 0, []
-    writer: Any = None
-    try:
+    rows = 0
+    with parquet_rows(target) as write:
         for table in tables:
             if not table.num_rows:
                 continue
             if lengths.count and how.bad_rows == "error":
                 raise ReadWholeError
             one = checked(table, uri, how).replace_schema_metadata(None)
-            writer = writer or parquet.ParquetWriter(target, one.schema, compression="zstd")
-            waiting.append(one)
+            write(one)
             rows += one.num_rows
-            if sum(part.num_rows for part in waiting) >= _GROUP_ROWS:
-                writer.write_table(pa.concat_tables(waiting))
-                waiting = []
         if not rows or (lengths.count and how.bad_rows == "error"):
             raise ReadWholeError
-        if waiting:
-            writer.write_table(pa.concat_tables(waiting))
-        return Streamed(rows, lengths.count, tuple(one.schema.names))
-    finally:
-        if writer is not None:
-            writer.close()
+    return Streamed(rows, lengths.count, tuple(one.schema.names))

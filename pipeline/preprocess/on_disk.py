@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
-import pyarrow as pa
 from pyarrow import parquet
 
 from pipeline.preprocess.summary import Summary
@@ -30,20 +29,19 @@ class TrainingRows:
 
     Attributes:
         summaries: By column, of the kinds that have one.
-        paths: Parquet files of the rows, one after the other.
+        path: The rows as Parquet.
         rows: How many there are.
     """
 
     summaries: Mapping[str, Summary]
-    paths: Sequence[Path]
+    path: Path
     rows: int
 
     def __getitem__(self, name: str, /) -> pd.Series[Any] | Summary:
         """What is remembered of a column; the whole column where its kind is fitted on that."""
         if name in self.summaries:
             return self.summaries[name]
-        parts = [parquet.read_table(path, columns=[name]) for path in self.paths]
-        column: pd.Series[Any] = pa.concat_tables(parts).to_pandas()[name]
+        column: pd.Series[Any] = parquet.read_table(self.path, columns=[name]).to_pandas()[name]
         return column
 
     def __len__(self) -> int:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import ipc
 
 from pipeline.core.records import LABEL
+from pipeline.preprocess.arrow_file import tables_file, tables_of
 from pipeline.preprocess.clean import Done, clean_rows, missing
 from pipeline.preprocess.config import ColumnConfig, IdConfig, RandomSplit
 from pipeline.preprocess.copies import Buckets
 from pipeline.preprocess.label import LabelSeen
-from pipeline.preprocess.parts import Job, Part, raw_batches, whole_file
+from pipeline.preprocess.parts import Job, Part, raw_batches
 from pipeline.preprocess.raw import typed_table
 from pipeline.preprocess.row_hash import Hashes, hash_rows, hash_words, together
 from pipeline.preprocess.stream_check import BatchCheck
@@ -104,7 +102,7 @@ def clean_part(job: Job, part: Part) -> Cleaned:
     seen = Cleaned(BatchCheck(config, job.columns))
     ids: dict[str, list[pd.Series[Any]]] = {name: [] for name in unique_ids(job)}
     hashes: list[Hashes] = []
-    with rows_file(job.clean(part)) as write:
+    with tables_file(job.clean(part)) as write:
         for raw in raw_batches(job, part):
             typed = typed_table(raw.reset_index(drop=True), config)
             seen.check.look(typed, int(raw.index[0]) if len(raw) else part.start)
@@ -118,7 +116,7 @@ def clean_part(job: Job, part: Part) -> Cleaned:
             hashes.append(made)
             sampled = frame.index.to_numpy() % job.step == 0
             units = made if config.group is None else together(frame, config.group)
-            write(frame.assign(**{UNIT: units, SAMPLED: sampled}))
+            write(_as_arrow(frame.assign(**{UNIT: units, SAMPLED: sampled})))
     if config.preprocess.duplicates == "drop":
         found_hashes = np.concatenate([*hashes, np.empty(0, np.uint64)])
         copies(job).sort_in(part.index, np.arange(len(found_hashes)), found_hashes)
@@ -134,36 +132,14 @@ def _ids(words: pd.Series[Any], part: Part) -> pd.Series[Any]:
     return pd.Series(hash_words(present), index=present.index - part.start)
 
 
+def _as_arrow(frame: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+
+
 def _needs_hashes(job: Job) -> bool:
     return job.config.preprocess.duplicates == "drop" or isinstance(job.config.split, RandomSplit)
 
 
-@contextmanager
-def rows_file(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """A function that writes frames under each other, in Arrow's own format.
-
-    The first frame decides about columns and types.
-    """
-    with whole_file(path) as aside, ExitStack() as stack:
-        files: list[Any] = []
-
-        def write(frame: pd.DataFrame) -> None:
-            table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-            if not files:
-                files.append(stack.enter_context(ipc.new_file(str(aside), table.schema)))
-            files[0].write_table(table)
-
-        yield write
-
-
 def clean_batches(job: Job, part: Part, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The clean rows of a part again, or some of their columns."""
-    if not job.clean(part).exists():  # a part without rows
-        return
-    with pa.OSFile(str(job.clean(part))) as file:
-        reader = ipc.open_file(file)
-        if columns is not None:
-            wanted = [reader.schema.names.index(one) for one in columns]
-            reader = ipc.open_file(file, options=ipc.IpcReadOptions(included_fields=wanted))
-        for place in range(reader.num_record_batches):
-            yield pa.Table.from_batches([reader.get_batch(place)])
+    return tables_of(job.clean(part), columns)

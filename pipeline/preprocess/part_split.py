@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet
 
 from pipeline.core.features import Label
 from pipeline.core.records import LABEL, SPLITS, Split
+from pipeline.preprocess.arrow_file import tables_file
 from pipeline.preprocess.config import (
     BooleanConfig,
     ColumnConfig,
@@ -26,15 +25,15 @@ from pipeline.preprocess.config import (
 )
 from pipeline.preprocess.label import label_values
 from pipeline.preprocess.part_clean import SAMPLED, UNIT, clean_batches, copies
-from pipeline.preprocess.parts import Job, Part, whole_file
+from pipeline.preprocess.parts import Job, Part
 from pipeline.preprocess.raw import SPLIT_KEY
 from pipeline.preprocess.split import Shared, by_hash, by_time
 from pipeline.preprocess.split_random import Places, Ranked
 from pipeline.preprocess.summary import LabelSummary, Summary, new_summary
 from pipeline.preprocess.summary_cells import Cells, occurring
 
-_GROUP_ROWS = 250_000
 _DROPPED = -1
+_SUMMED_ROWS = 250_000
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,9 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
     """Shares the rows of a part between the splits; writes them as they are served."""
     seen = no_rows(job, plan)
     config = job.config
+    training: list[pa.Table] = []
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(GroupWriter(job.split(name, part))) for name in SPLITS}
+        write = {name: stack.enter_context(tables_file(job.split(name, part))) for name in SPLITS}
         for table, kept in _batches(job, part, None):
             keys = table.select([n for n in table.column_names if n.startswith(SPLIT_KEY)])
             frame = keys.to_pandas()
@@ -152,10 +152,13 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
             for place, name in enumerate(SPLITS):
                 mine = places == place
                 rows = served.filter(pa.array(mine))
-                writers[name].write(rows)
+                write[name](rows)
                 seen.samples[name].append(served.filter(pa.array(mine & sampled)))
                 if name == "train":
-                    _summarise(seen, rows)
+                    training.append(rows)
+            if sum(one.num_rows for one in training) >= _SUMMED_ROWS:
+                _summarise(seen, training)
+        _summarise(seen, training)
     return seen
 
 
@@ -189,47 +192,12 @@ def _served(
     return pa.table({**made, LABEL: pa.array(labels)})
 
 
-def _summarise(seen: Divided, train: pa.Table) -> None:
+def _summarise(seen: Divided, waiting: list[pa.Table]) -> None:
+    """Adds the training rows that wait; many at once, since uniting summaries has its price."""
+    if not waiting:
+        return
+    train = pa.concat_tables(waiting)
+    waiting.clear()
     for name, summary in seen.summaries.items():
         summary.add(train[name].to_pandas())
     seen.label.add(train[LABEL].to_numpy())
-
-
-class GroupWriter:
-    """Writes tables under each other into a Parquet file, in row groups of some size.
-
-    Args:
-        path: The new file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._whole = whole_file(path)
-        self._waiting: list[pa.Table] = []
-        self._file: Any = None
-
-    def write(self, table: pa.Table) -> None:
-        """Adds rows; the first ones decide about columns and types."""
-        self._waiting.append(table)
-        if sum(one.num_rows for one in self._waiting) >= _GROUP_ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        table = pa.concat_tables(self._waiting)
-        self._waiting = []
-        if self._file is None:
-            self._file = parquet.ParquetWriter(self._aside, table.schema, compression="zstd")
-        if table.num_rows:
-            self._file.write_table(table)
-
-    def __enter__(self) -> GroupWriter:
-        """Opens nothing yet: the types are known with the first rows."""
-        self._aside = self._whole.__enter__()
-        return self
-
-    def __exit__(self, *failed: Any) -> None:
-        """Completes the file."""
-        if self._waiting and failed[0] is None:
-            self._flush()
-        if self._file is not None:
-            self._file.close()
-        self._whole.__exit__(*failed)

@@ -74,7 +74,11 @@ class Job:
 
     def split(self, name: str, part: Part) -> Path:
         """The rows of a part that are in one split."""
-        return self.scratch / f"{name}-{part.index:05}.parquet"
+        return self.scratch / f"{name}-{part.index:05}.arrow"
+
+    def whole(self, name: str) -> Path:
+        """The rows of one split as they are served."""
+        return self.scratch / f"{name}.parquet"
 
 
 def sample_step(rows: int, most: int) -> int:
@@ -145,7 +149,7 @@ def raw_batches(job: Job, part: Part) -> Iterator[pd.DataFrame]:
                 if one.name in job.gaps and pa.types.is_integer(one.type):
                     floats = table.column(place).cast(pa.float64(), safe=False)
                     table = table.set_column(place, one.name, floats)
-            frame = table.to_pandas()[list(job.names)]
+            frame = table.select(list(job.names)).to_pandas(split_blocks=True)
             frame.index = pd.RangeIndex(start, start + len(frame))
             start += len(frame)
             yield frame

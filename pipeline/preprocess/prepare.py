@@ -132,6 +132,7 @@ def prepare_in_parts(
 ) -> Prepared:
     """The stream engine, or Dask; working copies live as long as `stack`."""
     from pipeline.preprocess import stream
+    from pipeline.preprocess.split_files import publish_splits
     from pipeline.preprocess.workers import hired
 
     scratch = stack.enter_context(stream.scratch_folder(artifacts.root))
@@ -144,7 +145,7 @@ def prepare_in_parts(
     _warn_of_unseen_classes(label, divided.label)
     rows = divided.shared.counts
     return Prepared(
-        train=TrainingRows(divided.summaries, stream.written(job, "train"), rows["train"]),
+        train=TrainingRows(divided.summaries, job.whole("train"), rows["train"]),
         samples={
             name: pa.concat_tables(tables).to_pandas() for name, tables in divided.samples.items()
         },
@@ -152,7 +153,7 @@ def prepare_in_parts(
         label=label,
         label_seen=divided.label,
         steps=[one.step for one in cleaned.done],
-        write=partial(stream.write_processed, job),
+        write=partial(publish_splits, job),
     )
 
 

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
 
 from pipeline.core.artifacts import STATE
-from pipeline.core.features import FeatureSet, Label
-from pipeline.core.records import LABEL, SPLITS, Split
+from pipeline.core.features import Label
 from pipeline.preprocess.check_breaches import examples
 from pipeline.preprocess.clean import DUPLICATES_NOTE, Done, refuse_no_rows
 from pipeline.preprocess.config import (
@@ -39,9 +36,9 @@ from pipeline.preprocess.part_split import (
     split_part,
 )
 from pipeline.preprocess.parts import Job, raw_batches
+from pipeline.preprocess.split_files import growing_splits
 from pipeline.preprocess.split_random import Ranked, tenths
 from pipeline.preprocess.stream_check import BatchCheck
-from pipeline.preprocess.target_means import Extra
 from pipeline.preprocess.workers import Workers
 
 
@@ -115,8 +112,12 @@ def second_pass(job: Job, cleaned: Cleaned, workers: Workers) -> tuple[Label, Di
     }
     plan = Plan(label, frozenset(always), _ranked(job, label, workers))
     whole = no_rows(job, plan)
-    for seen in workers.map(partial(split_part, job, plan), job.parts):
-        whole.merge(seen)
+    with growing_splits(job) as take:
+        for part, seen in zip(
+            job.parts, workers.map(partial(split_part, job, plan), job.parts), strict=True
+        ):
+            whole.merge(seen)
+            take(part)
     whole.shared.refuse(config.split)
     return label, whole
 
@@ -146,37 +147,3 @@ def merged(summaries: Iterable[M]) -> M:
     for one in found:
         whole.merge(one)
     return whole
-
-
-def write_processed(job: Job, features: FeatureSet, extra: Extra, folder: Path) -> None:
-    """Puts the parts of each split under each other; `extra` columns go to the training split."""
-    wanted = [*(column.name for column in features.columns), *features.kept, LABEL]
-    for name in SPLITS:
-        further = extra if name == "train" else {}
-        with ExitStack() as stack:
-            writer: Any = None
-            start = 0
-            for group in _groups(written(job, name), wanted):
-                here = slice(start, start + group.num_rows)
-                start = here.stop
-                table = group
-                for column, values in further.items():
-                    table = table.append_column(column, pa.array(values[here]))
-                if writer is None:
-                    path = folder / f"{name}.parquet"
-                    made = parquet.ParquetWriter(path, table.schema, compression="zstd")
-                    writer = stack.enter_context(made)
-                writer.write_table(table)
-
-
-def written(job: Job, split: Split) -> list[Path]:
-    """The files of a split, in order."""
-    paths = [job.split(split, part) for part in job.parts]
-    return [path for path in paths if path.exists()]
-
-
-def _groups(paths: list[Path], columns: list[str]) -> Iterator[pa.Table]:
-    for path in paths:
-        with parquet.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=columns)

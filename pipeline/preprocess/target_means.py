@@ -122,7 +122,6 @@ def _frames(train: Rows) -> Iterator[pd.DataFrame]:
     if isinstance(train, pd.DataFrame):
         yield train.drop(columns=LABEL)
     elif isinstance(train, TrainingRows):
-        for path in train.paths:
-            with parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches():
-                    yield batch.to_pandas().drop(columns=LABEL)
+        with parquet.ParquetFile(train.path) as file:
+            for batch in file.iter_batches():
+                yield batch.to_pandas().drop(columns=LABEL)

@@ -1,0 +1,46 @@
+"""Working copies: tables under each other in a file of Arrow's own format, quick to write and read.
+
+Nothing is compressed, because they live for as long as the stage runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from pipeline.preprocess.parts import whole_file
+
+
+@contextmanager
+def tables_file(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that writes tables under each other; the first decides about columns and types.
+
+    The file appears when the block ends well and a table was written.
+    """
+    with whole_file(path) as aside, ExitStack() as stack:
+        files: list[Any] = []
+
+        def write(table: pa.Table) -> None:
+            if not files:
+                files.append(stack.enter_context(ipc.new_file(str(aside), table.schema)))
+            files[0].write_table(table)
+
+        yield write
+
+
+def tables_of(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The tables again, or some of their columns; none where no file is."""
+    if not path.exists():
+        return
+    with pa.OSFile(str(path)) as file:
+        reader = ipc.open_file(file)
+        if columns is not None:
+            wanted = [reader.schema.names.index(one) for one in columns]
+            reader = ipc.open_file(file, options=ipc.IpcReadOptions(included_fields=wanted))
+        for place in range(reader.num_record_batches):
+            yield pa.Table.from_batches([reader.get_batch(place)])
