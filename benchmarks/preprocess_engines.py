@@ -7,9 +7,8 @@
 
 Every side works in a process of its own on the same rows, 1 GB of CSV at 10 million:
 
-- plain pandas: `read_csv`, the same columns worked out (scaled, cut to buckets, indexed, dates in
-  parts), written as Parquet. No check, no cleaning, no split, no statistics kept.
-- Polars: the same job by its streaming engine, from the same CSV.
+- pandas and Polars, the columns: `preprocess_peers.py`, from the CSV to the columns of a model.
+- pandas and Polars, the same job: from the CSV to three splits and what is fitted on one of them.
 - ingest: our stage `ingest`, from the same CSV to the raw Parquet table.
 - all others: our stage `preprocess` from that Parquet table: schema check, cleaning, copies,
   split, leaks, features fitted on the training split, three tables and the profile written; with
@@ -30,11 +29,12 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import preprocess_peers
 import psutil
 import pyarrow as pa
 from document import table, write_section
@@ -52,9 +52,14 @@ from pipeline.ingest import STAGE as INGEST  # noqa: E402
 from pipeline.preprocess import STAGE, stage  # noqa: E402
 
 STREAM = "stream, 2 processes"
+PEERS: dict[str, Callable[[Path], None]] = {
+    "pandas, the columns": preprocess_peers.pandas_columns,
+    "Polars, the columns": preprocess_peers.polars_columns,
+    "pandas, the same job": preprocess_peers.pandas_job,
+    "Polars, the same job": preprocess_peers.polars_job,
+}
 SIDES: dict[str, dict[str, Any]] = {
-    "plain pandas": {},
-    "Polars": {},
+    **{peer: {} for peer in PEERS},
     "ingest": {},
     "pandas": {"engine": "pandas"},
     "stream, 1 process": {"engine": "stream", "processes": 1},
@@ -139,74 +144,19 @@ def run_ingest(folder: Path) -> None:
     INGEST.load()(config, Artifacts(folder), context)
 
 
-def run_plain(folder: Path) -> None:
-    """Reads the CSV and works out the columns a model would take; writes them as Parquet."""
-    frame = pd.read_csv(folder / "rows.csv", parse_dates=["at"])
-    made = {name: frame[name].fillna(frame[name].median()) for name in ("n0", "n1", "n2", "n3")}
-    made = {name: (one - one.mean()) / one.std() for name, one in made.items()}
-    logs = np.log1p(frame["long"])
-    made["long"] = (logs - logs.mean()) / logs.std()
-    made["bucket"] = pd.qcut(frame["long"], 16, labels=False)
-    made["count"] = (frame["count"] - frame["count"].mean()) / frame["count"].std()
-    for name in ("city", "shop", "code"):
-        order = frame[name].value_counts().index
-        made[name] = pd.Categorical(frame[name], categories=order).codes
-    made["paid"] = frame["paid"]
-    made["day_of_week"], made["hour"] = frame["at"].dt.dayofweek, frame["at"].dt.hour
-    made["label"] = frame["label"] == "yes"
-    pd.DataFrame(made).to_parquet(folder / "plain.parquet", compression="zstd")
-
-
-def run_polars(folder: Path) -> None:
-    """The same columns by Polars' streaming engine."""
-    import polars as pl
-
-    rows = pl.scan_csv(folder / "rows.csv", try_parse_dates=True, null_values=["nan"])
-    numbers, words = ["n0", "n1", "n2", "n3"], ["city", "shop", "code"]
-    logs = pl.col("long").log1p()
-    cuts = [pl.col("long").quantile(i / 16).alias(f"cut{i}") for i in range(1, 16)]
-    known = rows.select(
-        *(pl.col(n).median().alias(f"{n}.median") for n in numbers),
-        logs.mean().alias("long.mean"),
-        logs.std().alias("long.std"),
-        pl.col("count").mean().alias("count.mean"),
-        pl.col("count").std().alias("count.std"),
-        *cuts,
-    )
-    counted = [rows.group_by(w).len().sort("len", descending=True) for w in words]
-    first, *tables = pl.collect_all([known, *counted], engine="streaming")
-    fact = first.row(0, named=True)
-    filled = {n: pl.col(n).fill_null(fact[f"{n}.median"]) for n in numbers}
-    second = rows.select(
-        *(one.mean().alias(f"{n}.mean") for n, one in filled.items()),
-        *(one.std().alias(f"{n}.std") for n, one in filled.items()),
-    )
-    fact |= second.collect(engine="streaming").row(0, named=True)
-    made = {n: (one - fact[f"{n}.mean"]) / fact[f"{n}.std"] for n, one in filled.items()}
-    made["long"] = (logs - fact["long.mean"]) / fact["long.std"]
-    bounds = [fact[f"cut{i}"] for i in range(1, 16)]
-    made["bucket"] = pl.col("long").cut(bounds, labels=[str(i) for i in range(16)]).to_physical()
-    made["count"] = (pl.col("count") - fact["count.mean"]) / fact["count.std"]
-    for word, table_of in zip(words, tables, strict=True):
-        order = table_of[word].to_list()
-        made[word] = pl.col(word).replace_strict(order, list(range(len(order))), default=-1)
-    made["paid"] = pl.col("paid")
-    made["day_of_week"], made["hour"] = pl.col("at").dt.weekday() - 1, pl.col("at").dt.hour()
-    made["label"] = pl.col("label") == "yes"
-    rows.select(**made).sink_parquet(folder / "polars.parquet", compression="zstd")
-
-
 def work(side: str, folder: Path) -> None:
-    """Does the work of one side and prints its seconds as JSON."""
+    """Does the work of one side; prints its seconds, and those of all its cores, as JSON."""
     started = time.perf_counter()
-    others = {"plain pandas": run_plain, "Polars": run_polars}
-    if side in others:
-        others[side](folder)
+    if side in PEERS:
+        PEERS[side](folder)
     elif side == "ingest":
         run_ingest(folder / "ingested")
     else:
         run_engine(folder, **SIDES[side])
-    print(json.dumps({"wall": time.perf_counter() - started}))
+    wall = time.perf_counter() - started
+    spent = os.times()
+    cpu = spent.user + spent.system + spent.children_user + spent.children_system
+    print(json.dumps({"wall": wall, "cpu": cpu}))
 
 
 def measure(side: str, folder: Path) -> dict[str, float]:
@@ -222,9 +172,10 @@ def measure(side: str, folder: Path) -> dict[str, float]:
             errors.seek(0)
             raise SystemExit(errors.read() or f"{side} ended with {started.returncode}")
         told.seek(0)
-        wall: float = json.loads(told.readlines()[-1])["wall"]
-    print(f"{side:32} {wall:7.1f} s {peak / 1e6:9,.0f} MB", flush=True)
-    return {"wall": wall, "bytes": peak}
+        spent: dict[str, float] = json.loads(told.readlines()[-1])
+    seconds = f"{spent['wall']:7.1f} s, CPU {spent['cpu']:7.1f} s"
+    print(f"{side:32} {seconds} {peak / 1e6:9,.0f} MB", flush=True)
+    return {**spent, "bytes": peak}
 
 
 def together(process: psutil.Process) -> float:
@@ -241,28 +192,26 @@ def report(rounds: list[dict[str, dict[str, float]]], count: int) -> list[str]:
     """Medians of each side, and how they compare."""
     sides = [side for side in SIDES if side in rounds[0]]
     wall = {side: statistics.median(one[side]["wall"] for one in rounds) for side in sides}
+    cpu = {side: statistics.median(one[side]["cpu"] for one in rounds) for side in sides}
     peak = {side: statistics.median(one[side]["bytes"] for one in rounds) for side in sides}
-    if {"ingest", STREAM} <= set(sides):
-        both = f"ingest, then {STREAM}"
-        wall[both] = wall["ingest"] + wall[STREAM]
-        peak[both] = max(peak["ingest"], peak[STREAM])
     lines = [
         [
             side,
-            f"{seconds:.1f}",
-            f"{count / seconds / 1e6:.2f}",
-            *(f"{wall[than] / seconds:.2f}" if than in wall else "" for than in COMPARED),
+            f"{wall[side]:.1f}",
+            f"{cpu[side]:.1f}",
+            f"{count / wall[side] / 1e6:.2f}",
             f"{peak[side] / 1e6:,.0f}",
         ]
-        for side, seconds in wall.items()
+        for side in sides
     ]
-    head = ["side", "wall, seconds", "million rows a second"]
-    head += [f"speed against {than}" for than in COMPARED]
+    head = ["side", "wall, seconds", "CPU, seconds", "million rows a second", "peak memory, MB"]
     size = f"{count:,} generated rows by {len(COLUMNS) + 1} columns"
     found = [
         f"{size}, {len(rounds)} round{'s' * (len(rounds) > 1)}, {os.cpu_count()} cores.",
         "",
-        *table([*head, "peak memory, MB"], lines),
+        *table(head, lines),
+        "",
+        *against_peers(wall),
     ]
     if {"dask, 1 worker", "dask, 2 workers"} <= set(sides):
         gain = wall["dask, 1 worker"] / wall["dask, 2 workers"]
@@ -273,7 +222,17 @@ def report(rounds: list[dict[str, dict[str, float]]], count: int) -> list[str]:
     return found
 
 
-COMPARED = ("plain pandas", "Polars")
+def against_peers(wall: dict[str, float]) -> list[str]:
+    """How many times as fast as each peer the stage is, alone and with the reading of the CSV."""
+    if not {"ingest", STREAM} <= set(wall):
+        return []
+    ours = {STREAM: wall[STREAM], f"ingest, then {STREAM}": wall["ingest"] + wall[STREAM]}
+    lines = [
+        [peer, *(f"{wall[peer] / seconds:.2f}" for seconds in ours.values())]
+        for peer in PEERS
+        if peer in wall
+    ]
+    return table(["times as fast as", *ours], lines)
 
 
 def main() -> None:

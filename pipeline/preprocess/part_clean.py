@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.core.records import LABEL
 from pipeline.preprocess.arrow_file import tables_file, tables_of
 from pipeline.preprocess.clean import Done, clean_rows, missing
-from pipeline.preprocess.config import ColumnConfig, IdConfig, RandomSplit
+from pipeline.preprocess.config import BooleanConfig, ColumnConfig, IdConfig, RandomSplit
 from pipeline.preprocess.copies import Buckets
 from pipeline.preprocess.label import LabelSeen
 from pipeline.preprocess.parts import Job, Part, raw_batches
@@ -34,7 +34,7 @@ class Cleaned:
     Attributes:
         check: The check of the rows.
         done: What each cleaning rule did.
-        missed: Columns that miss a value in some row.
+        missed: Columns of truth values that miss one in some row.
         label: The labels.
         rows: Clean rows.
     """
@@ -56,7 +56,8 @@ class Cleaned:
     def look(self, frame: pd.DataFrame, done: list[Done], job: Job) -> None:
         """Adds a batch of clean rows."""
         self._add(done, job.columns)
-        self.missed |= {name for name in job.columns if missing(frame[name]).any()}
+        truths = (name for name, how in job.columns.items() if isinstance(how, BooleanConfig))
+        self.missed |= {name for name in truths if missing(frame[name]).any()}
         self.label.add(frame[LABEL])
         self.rows += len(frame)
 
