@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.parquet import parquet_rows
 from pipeline.core.publishing import publish_file, publish_folder
 from pipeline.core.records import (
     ExportRecord,
@@ -126,8 +127,10 @@ class Table:
 
     def write(self, frame: pd.DataFrame) -> None:
         """Publishes `frame` without its index; the same frame gives the same bytes."""
-        with publish_file(self.path) as aside:
-            frame.to_parquet(aside, index=False, compression="zstd")
+        import pyarrow as pa
+
+        with publish_file(self.path) as aside, parquet_rows(aside) as write:
+            write(pa.Table.from_pandas(frame, preserve_index=False))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from pipeline.core.artifacts import STATE
 from pipeline.core.errors import DataError
+from pipeline.core.parquet import parquet_rows
 from pipeline.core.publishing import publish_file
 from pipeline.core.records import FileFacts
 from pipeline.core.schema import dump
@@ -148,8 +149,8 @@ def _remembered(cached: Path, file: LocalFile, how: FileSource) -> pa.Table:
         except (OSError, pa.ArrowException):
             cached.unlink()  # damaged: read the file itself again
     table = _read(file, how)
-    with publish_file(cached) as aside:
-        parquet.write_table(table, aside, compression="zstd")
+    with publish_file(cached) as aside, parquet_rows(aside) as write:
+        write(table)
     return table
 
 

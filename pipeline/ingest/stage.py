@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from pipeline.core.artifacts import Artifacts, write_json
 from pipeline.core.console import progress, say
+from pipeline.core.parquet import parquet_rows
 from pipeline.core.records import FileFacts, SourceRecord
 from pipeline.core.schema import dump
 from pipeline.core.stage import Context
@@ -136,7 +137,8 @@ def publish(
     """Writes table.parquet and source.json in one step; equal tables give equal bytes."""
     with artifacts.raw.publish() as folder:
         path = folder / artifacts.raw_table.path.name
-        parquet.write_table(table.replace_schema_metadata(None), path, compression="zstd")
+        with parquet_rows(path) as write:
+            write(table.replace_schema_metadata(None))
         columns = tuple(table.column_names)
         record = _recorded(
             path, source, table.num_rows, columns, joins=joins, matched=matched, pii_keys=pii_keys
