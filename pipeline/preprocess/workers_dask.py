@@ -14,8 +14,8 @@ R = TypeVar("R")
 
 _TIMEOUT_SECONDS = 30
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": 1 << 27, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
-"""Of glibc, bytes. Dask has each worker give back what it frees at once, and each batch of rows then
-pays for its pages again: a third of the worker's time."""
+"""Of glibc, bytes. Dask's own setting gives back what is freed at once, and each batch of rows then
+pays for its pages again: a third of a worker's time."""
 
 
 class DaskWorkers:
