@@ -14,8 +14,8 @@ Every side works in a process of its own on the same rows, 1 GB of CSV at 10 mil
   split, leaks, features fitted on the training split, three tables and the profile written; with
   "no profile" all of that but the profile.
 
-One Dask worker is measured with all cores, of which the client that writes the splits takes its part,
-and with one core for both: what two machines have over one.
+One Dask worker is measured with all cores, of which the client that writes the splits takes its
+part, and with one core for both: what two machines have over one.
 
 A user who begins with a CSV pays for ingest once and for preprocess; the table gives both alone,
 and their sum. Peak memory is that of all processes of a side together (proportional set size,
