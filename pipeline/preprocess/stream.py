@@ -41,7 +41,7 @@ from pipeline.preprocess.part_split import (
 from pipeline.preprocess.parts import Job, raw_batches
 from pipeline.preprocess.split_random import Ranked, tenths
 from pipeline.preprocess.stream_check import BatchCheck
-from pipeline.preprocess.target_means import Extra
+from pipeline.preprocess.target_means import OutOfFold
 from pipeline.preprocess.workers import Workers
 
 
@@ -148,20 +148,18 @@ def merged(summaries: Iterable[M]) -> M:
     return whole
 
 
-def write_processed(job: Job, features: FeatureSet, extra: Extra, folder: Path) -> None:
+def write_processed(job: Job, features: FeatureSet, extra: OutOfFold | None, folder: Path) -> None:
     """Puts the parts of each split under each other; `extra` columns go to the training split."""
     wanted = [*(column.name for column in features.columns), *features.kept, LABEL]
     for name in SPLITS:
-        further = extra if name == "train" else {}
+        further = extra if name == "train" else None
         with ExitStack() as stack:
             writer: Any = None
-            start = 0
-            for group in _groups(written(job, name), wanted):
-                here = slice(start, start + group.num_rows)
-                start = here.stop
-                table = group
-                for column, values in further.items():
-                    table = table.append_column(column, pa.array(values[here]))
+            for group in _groups(written(job, name), None if further else wanted):
+                table = group.select(wanted)
+                if further:
+                    for column, values in further(group.to_pandas()).items():
+                        table = table.append_column(column, pa.array(values))
                 if writer is None:
                     path = folder / f"{name}.parquet"
                     made = parquet.ParquetWriter(path, table.schema, compression="zstd")
@@ -175,7 +173,7 @@ def written(job: Job, split: Split) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _groups(paths: list[Path], columns: list[str]) -> Iterator[pa.Table]:
+def _groups(paths: list[Path], columns: list[str] | None) -> Iterator[pa.Table]:
     for path in paths:
         with parquet.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
