@@ -255,12 +255,6 @@ def test_odd_values_come_through_as_they_are(
     assert ingest.run(ingest.write("a.csv", content))[column].tolist() == values
 
 
-def test_times_of_different_zones_become_one(ingest: Ingest) -> None:
-    content = "x,w\n2024-01-01T00:00:00+02:00,a\n2024-01-01T00:00:00-05:00,b\n"
-    moments = ingest.run(ingest.write("a.csv", content))["x"].astype(str).tolist()
-    assert moments == ["2023-12-31 22:00:00+00:00", "2024-01-01 05:00:00+00:00"]
-
-
 BROKEN = b"x,word\n1,a\n2,\xff\xfe\n3,b\n4,\xe9\n5,c\n"
 
 
@@ -444,14 +438,6 @@ def test_odd_values_of_jsonl_come_through_as_text(
     path = ingest.write("a.jsonl", content)
     found = ingest.run({"kind": "file", "path": path, **options})["x"]
     assert found.astype(object).where(found.notna(), None).tolist() == values
-
-
-def test_zones_of_jsonl_become_one(ingest: Ingest) -> None:
-    path = ingest.write(
-        "a.jsonl", '{"x": "2024-01-01T00:00:00+02:00"}\n{"x": "2024-01-01T00:00:00"}\n'
-    )
-    moments = ingest.run(path)["x"].astype(str).tolist()
-    assert moments == ["2023-12-31 22:00:00", "2024-01-01 00:00:00"]
 
 
 def test_values_of_a_wrong_type_are_not_quoted_where_data_is_personal(
