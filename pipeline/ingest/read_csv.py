@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
-from pipeline.ingest.read_text import decoded, in_utf8
+from pipeline.ingest.read_text import decoded, in_utf8, refuse_mark
 
 TYPES = {
     "string": pa.string(),
@@ -96,6 +96,8 @@ def read_csv(
     """
     lengths = Lengths(quoted=not how.pii)
     seekable = file if file.seekable() else io.BytesIO(file.read())
+    refuse_mark(seekable.read(2), how.encoding)
+    seekable.seek(0)
     options = {"block_size": LARGE_BLOCK_BYTES} if long_rows else {}
     read_as = how
     try:

@@ -13,7 +13,7 @@ from pyarrow import json as arrow_json
 from pipeline.ingest.config import ReadConfig
 from pipeline.ingest.jsonl_lines import mended
 from pipeline.ingest.read_csv import counting, types_asked_for, with_dates
-from pipeline.ingest.read_text import BROKEN, marked
+from pipeline.ingest.read_text import BROKEN, marked, refuse_mark
 
 _ROW = re.compile(r"in row (\d+)")
 
@@ -31,7 +31,9 @@ def read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
         UnicodeError: Text is of another encoding, and `how` says to stop, or no value holds it.
         pyarrow.ArrowException: A value is not of the type asked for.
     """
-    text, broken = _as_utf8(file.read(), how)
+    raw = file.read()
+    refuse_mark(raw, how.encoding)
+    text, broken = _as_utf8(raw, how)
     if not text.strip():
         raise ValueError("Empty JSONL file")
     types, dropped = types_asked_for(how), 0

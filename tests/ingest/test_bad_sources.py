@@ -293,6 +293,15 @@ def test_broken_text_is_left_out_or_missing_and_counted(
     assert "2 rows of a.csv hold text of another encoding (bad_text)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_file_of_utf_16_says_so_itself(ingest: Ingest, failing: Failing, name: str) -> None:
+    content = "x,word\n1,a\n" if name == "a.csv" else '{"x": 1, "word": "a"}\n'
+    path = ingest.write(name, content.encode("utf-16"))
+    assert "it begins with the mark of utf-16: set encoding to utf-16" in failing(path)
+    table = ingest.run({"kind": "file", "path": path, "encoding": "utf-16"})
+    assert table["word"].tolist() == ["a"]
+
+
 def test_broken_text_of_jsonl_is_named_by_line(ingest: Ingest, failing: Failing) -> None:
     content = b'{"x": "a"}\n{"x": "\xe9"}\n'
     assert "(line 2: byte 0xe9)" in failing(ingest.write("a.jsonl", content))
