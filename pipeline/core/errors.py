@@ -90,11 +90,15 @@ def wrong_name(key: str, name: str, known: Iterable[str], what: str, remedy: str
 def nearest(word: str, choices: Iterable[str], limit: int = 3) -> list[str]:
     """Returns up to `limit` of `choices` that look most like `word`, best first.
 
-    A choice whose last dotted part equals the word's is near too: `learning_rate` finds
-    `train.optimizer.learning_rate`.
+    Upper and lower case are alike, and so are blanks around. A choice whose last dotted part equals
+    the word's is near too: `learning_rate` finds `train.optimizer.learning_rate`.
     """
     known = list(choices)
-    near = difflib.get_close_matches(word, known, n=limit, cutoff=0.6)
+    alike: dict[str, list[str]] = {}
+    for choice in known:
+        alike.setdefault(choice.strip().casefold(), []).append(choice)
+    found = difflib.get_close_matches(word.strip().casefold(), alike, n=limit, cutoff=0.6)
+    near = [choice for one in found for choice in alike[one]]
     leaf = word.rsplit(".", 1)[-1]
     leaves = {choice.rsplit(".", 1)[-1] for choice in known}
     for name in difflib.get_close_matches(leaf, leaves, n=limit, cutoff=0.75):

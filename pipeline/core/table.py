@@ -65,7 +65,9 @@ def pick(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
         raise DataError(
             f"the table has no column '{name}'",
             expected=f"it among the columns {', '.join(map(str, frame.columns[:40]))}",
-            remedy=f"was it renamed to {' or '.join(near)}?" if near else "bring the column back",
+            remedy=f"was it renamed to {' or '.join(map(repr, near))}?"
+            if near
+            else "bring the column back",
         )
     found = frame[name]
     if found.ndim > 1:

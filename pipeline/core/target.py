@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,18 @@ def target_table(feature: TargetFeature) -> NDArray[np.float32]:
     return np.array([*feature.values, feature.unknown], np.float32)
 
 
-def word_places(words: pd.Series[Any], feature: TargetFeature) -> NDArray[np.int64]:
-    """The row of `target_table` of each word."""
-    places = {word: place for place, word in enumerate(feature.vocabulary)}
+def places_of(words: pd.Series[Any], vocabulary: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each word in the vocabulary; its length for unknown ones."""
+    places = {word: place for place, word in enumerate(vocabulary)}
     codes, known = pd.factorize(words)
     unknown = len(places)
     found = np.array([places.get(word, unknown) for word in known.tolist()], np.int64)
     return found[codes]
+
+
+def word_places(words: pd.Series[Any], feature: TargetFeature) -> NDArray[np.int64]:
+    """The row of `target_table` of each word."""
+    return places_of(words, feature.vocabulary)
 
 
 def target_means(words: pd.Series[Any], feature: TargetFeature) -> list[NDArray[np.float32]]:

@@ -124,8 +124,12 @@ class SpanConfig:
 
     def __post_init__(self) -> None:
         """Refuses dates that do not exist, and a span that ends before it begins."""
-        since, until = (one and date.fromisoformat(one) for one in (self.since, self.until))
-        if since and until and until < since:
+        for name, day in (("since", self.since), ("until", self.until)):
+            try:
+                date.fromisoformat(day or "2000-01-01")
+            except ValueError:
+                raise ValueError(f"{name} as a day that exists, not {day}") from None
+        if self.since and self.until and self.until < self.since:
             raise ValueError("since not later than until")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
-from pipeline.ingest.read_text import decoded, in_utf8
+from pipeline.ingest.read_text import decoded, in_utf8, refuse_mark
 
 TYPES = {
     "string": pa.string(),
@@ -21,7 +21,14 @@ TYPES = {
     "bool": pa.bool_(),
 }
 """Arrow's types behind the words of `ReadConfig.dtypes`."""
-
+_DATES = (
+    pa.date32(),
+    pa.timestamp("s"),
+    pa.timestamp("s", "UTC"),
+    pa.timestamp("ns"),
+    pa.timestamp("ns", "UTC"),
+)
+"""What Arrow takes text of CSV for, in its order; with a zone where every value names one."""
 _MISSING = ("", "#N/A", "N/A", "n/a", "NA", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """Words of CSV and TSV that mean a missing value: those of pandas, less the exotic ones."""
 LARGE_BLOCK_BYTES = 1 << 30
@@ -89,6 +96,8 @@ def read_csv(
     """
     lengths = Lengths(quoted=not how.pii)
     seekable = file if file.seekable() else io.BytesIO(file.read())
+    refuse_mark(seekable.read(2), how.encoding)
+    seekable.seek(0)
     options = {"block_size": LARGE_BLOCK_BYTES} if long_rows else {}
     read_as = how
     try:
@@ -101,9 +110,16 @@ def read_csv(
         table = _read(seekable, read_as, delimiter, lengths, **options)
     if lengths.count and how.bad_rows == "error":
         raise ValueError(_wrong_lengths(seekable, read_as, delimiter, **options))
+    if odd := odd_years(table):
+        seekable.seek(0)
+        read_as = replace(read_as, dtypes={**how.dtypes, **dict.fromkeys(odd, "string")})
+        table = _read(seekable, read_as, delimiter, Lengths(quoted=False), **options)
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
+    guessed = [field.name for field in table.schema if pa.types.is_binary(field.type)]
     table, broken = decoded(table, how)
-    return counting(without_odd_years(table), dropped=lengths.count, broken=broken)
+    if broken:
+        table = with_dates(table, set(guessed) - read_as.dtypes.keys())
+    return counting(table, dropped=lengths.count, broken=broken)
 
 
 def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
@@ -161,6 +177,24 @@ def options_of(
             strings_can_be_null=True,
         ),
     }
+
+
+def with_dates(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """The table with these columns as dates where each of their texts is one, as in CSV."""
+    for place, name in enumerate(table.column_names):
+        if name in names and pa.types.is_string(table[name].type):
+            table = table.set_column(place, name, _as_dates(table[name]))
+    return table
+
+
+def _as_dates(words: pa.ChunkedArray) -> pa.ChunkedArray:
+    for kind in _DATES:
+        try:
+            dates = words.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+        return words if _has_odd_years(dates) else dates
+    return words
 
 
 def without_odd_years(table: pa.Table) -> pa.Table:

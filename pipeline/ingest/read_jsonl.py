@@ -12,8 +12,8 @@ from pyarrow import json as arrow_json
 
 from pipeline.ingest.config import ReadConfig
 from pipeline.ingest.jsonl_lines import mended
-from pipeline.ingest.read_csv import counting, odd_years, types_asked_for
-from pipeline.ingest.read_text import BROKEN, marked
+from pipeline.ingest.read_csv import counting, types_asked_for, with_dates
+from pipeline.ingest.read_text import BROKEN, marked, refuse_mark
 
 _ROW = re.compile(r"in row (\d+)")
 
@@ -31,7 +31,9 @@ def read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
         UnicodeError: Text is of another encoding, and `how` says to stop, or no value holds it.
         pyarrow.ArrowException: A value is not of the type asked for.
     """
-    text, broken = _as_utf8(file.read(), how)
+    raw = file.read()
+    refuse_mark(raw, how.encoding)
+    text, broken = _as_utf8(raw, how)
     if not text.strip():
         raise ValueError("Empty JSONL file")
     types, dropped = types_asked_for(how), 0
@@ -42,19 +44,39 @@ def read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
         if not text:
             raise ValueError("Empty JSONL file: no line is an object") from None
         table = _read_again(text, types)
-    if odd := odd_years(table):
-        table = _read(text, {**types, **dict.fromkeys(odd, pa.string())})
+    table = with_dates(table, set(table.column_names) - types.keys())
     return counting(table, dropped=dropped, broken=broken)
 
 
 def _read(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """The columns as they are guessed, but those of `types`; dates as the text they are."""
+    guessed = _parsed(text, None)
+    wanted = pa.schema(
+        [
+            (field.name, types.get(field.name, _without_dates(field.type)))
+            for field in guessed.schema
+        ]
+    )
+    return guessed if wanted.equals(guessed.schema) else _parsed(text, wanted)
+
+
+def _without_dates(kind: pa.DataType) -> pa.DataType:
+    """What Arrow takes for a date has lost its time zone, and is to be text for now."""
+    if pa.types.is_timestamp(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_dates(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_dates(field.type)) for field in kind])
+    return kind
+
+
+def _parsed(text: bytes, schema: pa.Schema | None) -> pa.Table:
     # One block, so that a type is not guessed from the first rows alone.
     return arrow_json.read_json(
         pa.BufferReader(text),
         read_options=arrow_json.ReadOptions(block_size=len(text)),
-        parse_options=arrow_json.ParseOptions(
-            explicit_schema=pa.schema(types.items()) if types else None, newlines_in_values=False
-        ),
+        parse_options=arrow_json.ParseOptions(explicit_schema=schema, newlines_in_values=False),
     )
 
 

@@ -17,6 +17,19 @@ BROKEN = "\udcff"
 UTF-8 by `surrogateescape` it is the byte 0xff, which UTF-8 never has."""
 
 
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def refuse_mark(begins: bytes, encoding: str) -> None:
+    """Raises a UnicodeError where a file of UTF-8 says by its first bytes that it is of UTF-16.
+
+    It would be rows of odd lengths, or text with a NUL byte beside each letter.
+    """
+    mark = _MARKS.get(begins[:2])
+    if mark and codecs.lookup(encoding).name == "utf-8":
+        raise UnicodeError(f"it begins with the mark of {mark}: set encoding to {mark}")
+
+
 def marked(raw: bytes, encoding: str) -> str:
     """The text of `raw`, with `BROKEN` wherever it is of another encoding."""
     codecs.register_error("marked", lambda error: (BROKEN, error.end))  # type: ignore[attr-defined]

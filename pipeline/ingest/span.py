@@ -28,7 +28,7 @@ from pipeline.ingest.read_csv import broken_rows, dropped_rows
 PLACEHOLDER = "{date}"
 _DATE = r"(\d{4})-?(\d{2})-?(\d{2})"
 _CACHE = f"{STATE}/ingest"
-_LAYOUT = 2
+_LAYOUT = 3
 """Part of a cached file's name: another way of reading makes other names."""
 
 
@@ -65,8 +65,11 @@ def read_span(source: FileSource, span: SpanConfig, root: Path) -> tuple[pa.Tabl
             hashes[file.path] = found.sha256
             try:
                 table = _read(found, how) if how.pii else _remembered(cached, found, how)
-            except EmptyTableError:
-                if span.empty_files == "error" or len(empty) == len(files) - 1:
+            except EmptyTableError as error:
+                if len(empty) == len(files) - 1:
+                    raise
+                if span.empty_files == "error":
+                    error.remedy = "fill the file, or set empty_files=drop in the span"
                     raise
                 empty.append(file.path)
                 continue

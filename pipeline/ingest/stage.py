@@ -205,7 +205,7 @@ def beyond_64_bits(path: Path) -> list[str]:
             for place, field in enumerate(file.schema_arrow)
             if pa.types.is_float64(field.type)
             and _may_be_large(file.metadata, place)
-            and _too_large(file.read([field.name]).column(0).drop_null())
+            and lost_digits(file.read([field.name]).column(0))
         ]
 
 
@@ -218,11 +218,14 @@ def _may_be_large(about: parquet.FileMetaData, place: int) -> bool:
     return False
 
 
-def _too_large(numbers: pa.ChunkedArray) -> bool:
-    ends = pc.min_max(pc.abs(numbers))
-    if ends["max"].as_py() is None or not _INT64_END <= ends["max"].as_py() < float("inf"):
-        return False
-    return bool(pc.all(pc.equal(pc.floor(numbers), numbers)).as_py())
+def lost_digits(numbers: pa.ChunkedArray) -> int:
+    """How many floating numbers are beyond 64 bits; 0 where not all of them are whole."""
+    sizes = pc.abs(numbers)
+    largest = pc.max(sizes).as_py()
+    if largest is None or not _INT64_END <= largest < float("inf"):
+        return 0
+    whole = pc.all(pc.equal(pc.floor(numbers), numbers)).as_py()
+    return int(pc.sum(pc.greater_equal(sizes, _INT64_END)).as_py()) if whole else 0
 
 
 def _read(source: Source, root: Path) -> Brought:

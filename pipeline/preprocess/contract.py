@@ -19,6 +19,7 @@ from pipeline.preprocess.check import breaches
 from pipeline.preprocess.check_breaches import Breach, examples
 from pipeline.preprocess.clean import missing, repeated
 from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig, is_feature
+from pipeline.preprocess.contract_label import strange_classes, unlabelled
 from pipeline.preprocess.contract_records import Anomaly, whole
 from pipeline.preprocess.contract_training import Training, unexpected
 from pipeline.preprocess.raw import SPLIT_KEY, Typed, feature_columns, parts, spoken, typed_table
@@ -42,6 +43,8 @@ def anomalies(
     found = [
         *_absent(raw, config),
         *_declared(typed, columns, config),
+        *unlabelled(typed, config),
+        *strange_classes(typed, config, training.classes if training else ()),
         *_copies(typed, config),
     ]
     thresholds = config.preprocess.contract
@@ -59,7 +62,7 @@ def _absent(raw: pd.DataFrame, config: PreprocessStageConfig) -> Iterator[Anomal
         if name in raw:
             continue
         near = nearest(name, [str(one) for one in raw.columns if one not in config.columns])
-        renamed = f"; was it renamed to {' or '.join(near)}?" if near else ""
+        renamed = f"; was it renamed to {' or '.join(map(repr, near))}?" if near else ""
         if name in features and is_feature(features[name]):
             yield whole(
                 "missing_column",

@@ -22,6 +22,9 @@ AnomalyKind = Literal[
     "more_missing",
     "never_missing",
     "duplicates",
+    "bad_rows",
+    "bad_text",
+    "lost_digits",
 ]
 
 

@@ -63,10 +63,12 @@ class Training:
     Attributes:
         columns: Each feature column.
         raw_columns: Every column of the raw table, whether it took part or not.
+        classes: Of the label; none for a regression.
     """
 
     columns: Mapping[str, Seen] = field(default_factory=dict)
     raw_columns: frozenset[str] = frozenset()
+    classes: tuple[str, ...] = ()
 
 
 def unexpected(

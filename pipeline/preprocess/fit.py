@@ -8,10 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.features import (
@@ -22,7 +20,7 @@ from pipeline.core.features import (
     Label,
     index_columns,
 )
-from pipeline.core.records import LABEL, Split
+from pipeline.core.records import Split
 from pipeline.preprocess.config import (
     BooleanConfig,
     ColumnConfig,
@@ -41,8 +39,8 @@ from pipeline.preprocess.fit_columns import (
     refuse_huge,
 )
 from pipeline.preprocess.fit_with_others import fit_any, fit_weight
-from pipeline.preprocess.on_disk import Rows
 from pipeline.preprocess.summary import LabelSummary
+from pipeline.preprocess.training_rows import Rows
 
 
 def fit_features(
@@ -53,18 +51,18 @@ def fit_features(
     label: Label,
     kept: Sequence[str],
     rows: Mapping[Split, int],
-    label_seen: LabelSummary | None = None,
+    label_seen: LabelSummary,
 ) -> FeatureSet:
     """Fits every feature on the training split.
 
     Args:
-        train: Training rows in served dtypes (see `table.as_served`), and `records.LABEL`.
+        train: The training rows.
         columns: What each raw column is; those that are no features make none.
         crosses: Combinations by name.
         label: Column, task and classes; for regression mean and scale are fitted here.
         kept: Columns of the processed tables that are no features.
         rows: Rows of each split, to be written down.
-        label_seen: What is remembered of the training rows' label; None: worked out here.
+        label_seen: What is remembered of the training rows' label.
 
     Raises:
         DataError: A column has no value in training, or numbers too large to work with; no
@@ -81,11 +79,8 @@ def fit_features(
             expected="at least one numeric, categorical, boolean or datetime column",
             remedy="declare more columns under data.columns",
         )
-    if label_seen is None:
-        label_seen = LabelSummary(len(label.classes))
-        label_seen.add(train[LABEL].to_numpy())
     fitted = FeatureSet(
-        columns=tuple(_column(train[name], how) for name, how in taking.items()),
+        columns=tuple(_column(train, name, how) for name, how in taking.items()),
         label=_fit_label(label_seen, label),
         features=(*features, *_fit_crosses(features, crosses)),
         additive=tuple(name for name, how in taking.items() if getattr(how, "additive", False)),
@@ -99,15 +94,14 @@ def fit_features(
     return fitted
 
 
-def _column(values: pd.Series[Any], how: ColumnConfig) -> Column:
-    name = str(values.name)
+def _column(train: Rows, name: str, how: ColumnConfig) -> Column:
     match how:
         case NumericConfig() | LatitudeConfig() | LongitudeConfig():
             return Column(name=name, dtype="float64")
         case BooleanConfig():
             return Column(
                 name=name,
-                dtype="bool" if values.dtype == np.bool_ else "float64",
+                dtype="bool" if train[name].dtype == np.bool_ else "float64",
                 true_values=how.true_values,
                 false_values=how.false_values,
             )

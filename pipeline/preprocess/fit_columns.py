@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.features import (
@@ -26,12 +25,8 @@ from pipeline.preprocess.config import (
     ColumnConfig,
     DatetimeConfig,
     Indicator,
-    ListConfig,
     NumericConfig,
-    TextConfig,
 )
-from pipeline.preprocess.fit_bags import fit_bag
-from pipeline.preprocess.summary import Summary, summarised
 from pipeline.preprocess.summary_cells import Cells, Moments
 from pipeline.preprocess.summary_numbers import Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
@@ -52,18 +47,17 @@ def embedding_dimension(cardinality: int) -> int:
     return min(wanted, cardinality, LARGEST_DIMENSION)
 
 
-def fit_column(values: pd.Series[Any] | Summary, how: ColumnConfig) -> Iterator[Feature]:
+def fit_column(name: str, seen: Any, how: ColumnConfig) -> Iterator[Feature]:
     """Fits the features of one raw column: one, or two for a number that is also cut to buckets.
 
     Args:
-        values: The training rows' values in served dtypes, named as the column; or what is
-            remembered of them.
+        name: The column.
+        seen: The summary of its training rows.
         how: What the column is.
 
     Raises:
         DataError: No row has a value, or the numbers are too large to work with.
     """
-    name, seen = str(values.name), summarised(values, how)
     match how:
         case NumericConfig():
             yield from _fit_number(name, seen, how)
@@ -75,8 +69,6 @@ def fit_column(values: pd.Series[Any] | Summary, how: ColumnConfig) -> Iterator[
             yield _fit_date(name, seen, how)
             if how.holidays:
                 yield HolidayFeature(name=f"{name}.holiday", column=name, dates=how.holidays)
-        case TextConfig() | ListConfig():
-            yield fit_bag(name, seen, how)
 
 
 def _fit_number(name: str, seen: Numbers, how: NumericConfig) -> Iterator[NumericFeature]:

@@ -29,14 +29,14 @@ from pipeline.preprocess.config import (
     RandomSplit,
 )
 from pipeline.preprocess.label import Labelled, make_label
-from pipeline.preprocess.on_disk import Rows, TrainingRows
 from pipeline.preprocess.parts import planned, sample_step
 from pipeline.preprocess.profile_records import CleaningStep
 from pipeline.preprocess.raw import count_rows, read_typed
 from pipeline.preprocess.row_hash import Hashes, together
 from pipeline.preprocess.split import assign
 from pipeline.preprocess.summary import LabelSummary
-from pipeline.preprocess.target_means import Extra
+from pipeline.preprocess.target_means import OutOfFold
+from pipeline.preprocess.training_rows import FileRows, FrameRows, Rows
 
 Advance = Callable[[float, str], None]
 """Moves the progress bar on."""
@@ -50,7 +50,7 @@ class Prepared:
     """Clean rows, labelled and shared between the splits.
 
     Attributes:
-        train: The training rows, or what is remembered of them.
+        train: The training rows.
         samples: What leaks, drift and the profile are looked for in.
         rows: Rows of each split.
         label: What the label's values mean.
@@ -66,7 +66,7 @@ class Prepared:
     label: Label
     label_seen: LabelSummary
     steps: list[CleaningStep]
-    write: Callable[[FeatureSet, Extra, Path], None]
+    write: Callable[[FeatureSet, OutOfFold | None, Path], None]
 
 
 def engine(config: PreprocessStageConfig, artifacts: Artifacts) -> Engine:
@@ -111,7 +111,7 @@ def prepare_in_memory(
     label_seen.add(splits["train"][LABEL].to_numpy())
     _warn_of_unseen_classes(labelled.label, label_seen)
     return Prepared(
-        train=splits["train"],
+        train=FrameRows(splits["train"], columns),
         samples=samples,
         rows={name: len(frame) for name, frame in splits.items()},
         label=labelled.label,
@@ -145,7 +145,7 @@ def prepare_in_parts(
     _warn_of_unseen_classes(label, divided.label)
     rows = divided.shared.counts
     return Prepared(
-        train=TrainingRows(divided.summaries, job.whole("train"), rows["train"]),
+        train=FileRows(divided.summaries, job.whole("train")),
         samples={
             name: pa.concat_tables(tables).to_pandas() for name, tables in divided.samples.items()
         },
@@ -212,8 +212,11 @@ def as_processed(frame: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
 
 
 def _write_frames(
-    splits: Mapping[Split, pd.DataFrame], features: FeatureSet, extra: Extra, folder: Path
+    splits: Mapping[Split, pd.DataFrame],
+    features: FeatureSet,
+    extra: OutOfFold | None,
+    folder: Path,
 ) -> None:
     for name, frame in splits.items():
-        further = extra if name == "train" else {}
+        further = extra(frame) if extra and name == "train" else {}
         Table(folder / f"{name}.parquet").write(as_processed(frame, features).assign(**further))

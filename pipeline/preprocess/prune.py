@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from pipeline.preprocess.check_breaches import shortened
 from pipeline.preprocess.config import (
     CategoricalConfig,
@@ -19,11 +16,8 @@ from pipeline.preprocess.config import (
     TargetConfig,
     is_feature,
 )
-from pipeline.preprocess.on_disk import Rows
-from pipeline.preprocess.row_hash import hash_words
-from pipeline.preprocess.summary import summarised
 from pipeline.preprocess.summary_numbers import Numbers
-from pipeline.preprocess.summary_words import Words
+from pipeline.preprocess.training_rows import Rows
 
 _DENSE_ENOUGH = 0.5
 """Distinct whole numbers that fill at least this share of their range count the rows."""
@@ -35,7 +29,7 @@ def useless_columns(
     """Feature columns to drop, each with the reason for people.
 
     Args:
-        train: Training rows in served dtypes.
+        train: The training rows.
         columns: Declared columns. Those that are no features stay, and so do places: one number
             of a pair may well be the same in all rows.
         rules: What counts as constant and as unique.
@@ -67,46 +61,25 @@ def _column(part: str, dropped: Mapping[str, str]) -> bool:
     return part in dropped or part.rpartition(".")[0] in dropped
 
 
-def _reason(values: Any, how: ColumnConfig, rules: PreprocessConfig) -> str:
-    for reason in _reasons(values, how, rules):
+def _reason(seen: Any, how: ColumnConfig, rules: PreprocessConfig) -> str:
+    for reason in _reasons(seen, how, rules):
         return reason
     return ""
 
 
-def _reasons(values: Any, how: ColumnConfig, rules: PreprocessConfig) -> Iterator[str]:
-    seen = summarised(values, how)
-    value, share = commonest_text(seen) if isinstance(seen, pd.Series) else seen.commonest
+def _reasons(seen: Any, how: ColumnConfig, rules: PreprocessConfig) -> Iterator[str]:
+    value, share = seen.commonest
     if share >= rules.constant_fraction:
         shown = shortened(repr(value)) if isinstance(value, str) else f"{value:g}"
         yield f"{share:.2%} of the training rows have {shown}"
     if isinstance(seen, Numbers) and _counts_rows(seen, rules):
         yield "it numbers the rows"
     if isinstance(how, CategoricalConfig | TargetConfig):
-        words = counted(seen)
-        if words.distinct > 1 and words.distinct / words.present >= rules.unique_fraction:
-            yield f"{words.distinct:,} different words in {words.present:,} training rows"
+        if seen.distinct > 1 and seen.distinct / seen.present >= rules.unique_fraction:
+            yield f"{seen.distinct:,} different words in {seen.present:,} training rows"
         hashed = isinstance(how, CategoricalConfig) and (how.hash_buckets or not how.max_size)
-        if not hashed and not (words.counts >= how.min_count).any():
+        if not hashed and not (seen.counts >= how.min_count).any():
             yield f"no word occurs in {how.min_count} training rows (min_count)"
-
-
-def counted(words: pd.Series[Any] | Words) -> Words:
-    """How often each word occurs."""
-    if isinstance(words, Words):
-        return words
-    made = Words(str(words.name))
-    made.add(words)
-    return made
-
-
-def commonest_text(texts: pd.Series[Any]) -> tuple[str, float]:
-    """The text that more than half of the rows have, and their share; else any, and its share.
-
-    By the median of their hashes, because counting texts that are all different costs much.
-    """
-    hashes = hash_words(texts)
-    same = hashes == np.partition(hashes, len(hashes) // 2)[len(hashes) // 2]
-    return str(texts.iloc[int(np.argmax(same))]), float(same.mean())
 
 
 def _counts_rows(seen: Numbers, rules: PreprocessConfig) -> bool:

@@ -21,7 +21,7 @@ from pipeline.core.parquet import parquet_rows
 from pipeline.core.records import LABEL, SPLITS, Split
 from pipeline.preprocess.arrow_file import tables_of
 from pipeline.preprocess.parts import Job, Part
-from pipeline.preprocess.target_means import Extra
+from pipeline.preprocess.target_means import OutOfFold
 
 
 @contextmanager
@@ -47,25 +47,24 @@ def _take(job: Job, part: Part, groups: Mapping[Split, Callable[[pa.Table], None
         path.unlink(missing_ok=True)
 
 
-def publish_splits(job: Job, features: FeatureSet, extra: Extra, folder: Path) -> None:
-    """Moves the splits into `folder`, with `extra` columns of the training split."""
+def publish_splits(job: Job, features: FeatureSet, extra: OutOfFold | None, folder: Path) -> None:
+    """Moves the splits into `folder`, with the `extra` columns of the training split."""
     wanted = [*(column.name for column in features.columns), *features.kept, LABEL]
     for name in SPLITS:
-        further = extra if name == "train" else {}
+        further = extra if name == "train" else None
         whole, target = job.whole(name), folder / f"{name}.parquet"
-        if not further and parquet.read_schema(whole).names == wanted:
+        if further is None and parquet.read_schema(whole).names == wanted:
             shutil.move(whole, target)
         else:
             _write_anew(whole, wanted, further, target)
 
 
-def _write_anew(whole: Path, wanted: list[str], further: Extra, target: Path) -> None:
+def _write_anew(whole: Path, wanted: list[str], extra: OutOfFold | None, target: Path) -> None:
     with parquet.ParquetFile(whole) as file, parquet_rows(target) as write:
-        start = 0
         for group in range(file.num_row_groups):
-            table: Any = file.read_row_group(group, columns=wanted)
-            here = slice(start, start + table.num_rows)
-            start = here.stop
-            for column, values in further.items():
-                table = table.append_column(column, pa.array(values[here]))
+            rows: Any = file.read_row_group(group, columns=None if extra else wanted)
+            table = rows.select(wanted)
+            if extra:
+                for column, values in extra(rows.to_pandas()).items():
+                    table = table.append_column(column, pa.array(values))
             write(table)

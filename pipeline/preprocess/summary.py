@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.preprocess.config import (
@@ -13,13 +12,17 @@ from pipeline.preprocess.config import (
     CategoricalConfig,
     ColumnConfig,
     DatetimeConfig,
+    ListConfig,
     NumericConfig,
+    TargetConfig,
+    TextConfig,
 )
+from pipeline.preprocess.summary_bags import Bag
 from pipeline.preprocess.summary_cells import Moments
 from pipeline.preprocess.summary_numbers import Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
-Summary = Numbers | Words | Truths | Dates
+Summary = Numbers | Words | Truths | Dates | Bag
 """Each has the column's `name` and served `dtype`, and `commonest`."""
 
 
@@ -52,7 +55,7 @@ class LabelSummary:
 
 
 def new_summary(name: str, how: ColumnConfig, *, always: bool = False) -> Summary | None:
-    """An empty summary of a column; None for a kind that is fitted on the column itself.
+    """An empty summary of a column; None for places and for kinds that are no features.
 
     Args:
         name: The column.
@@ -62,21 +65,12 @@ def new_summary(name: str, how: ColumnConfig, *, always: bool = False) -> Summar
     match how:
         case NumericConfig():
             return Numbers(name, how)
-        case CategoricalConfig():
+        case CategoricalConfig() | TargetConfig():
             return Words(name)
         case BooleanConfig():
             return Truths(name, always=always)
         case DatetimeConfig():
             return Dates(name)
+        case TextConfig() | ListConfig():
+            return Bag(name, how)
     return None
-
-
-def summarised(values: pd.Series[Any] | Summary, how: ColumnConfig) -> Any:
-    """The summary of a column; the column itself where its kind has none, or it is one already."""
-    if not isinstance(values, pd.Series):
-        return values
-    summary = new_summary(str(values.name), how, always=values.dtype.kind == "b")
-    if summary is None:
-        return values
-    summary.add(values)
-    return summary

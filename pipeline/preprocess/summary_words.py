@@ -13,42 +13,33 @@ import pyarrow.compute as pc
 from pipeline.core.dates import part_indices
 from pipeline.preprocess.row_hash import hash_words
 from pipeline.preprocess.summary_cells import Distinct
+from pipeline.preprocess.summary_counts import MOST_WORDS, WordCounts
 
-MOST_WORDS = 1 << 20
-"""Up to so many different words of a column all of them are counted."""
-_PENDING = 1 << 17
 _SAMPLE = 64
 _SHOWN = 5
 _BLOCK_ROWS = 10_000
 
 
 class Words:
-    """Each different word of a column and how often it occurs.
-
-    Exact up to `MOST_WORDS`. Beyond that the rarest are forgotten, and a count may be too small by
-    `undercount` at most, which is below `rows / MOST_WORDS` (Misra and Gries, 1982; merged as in
-    Agarwal and others, "Mergeable Summaries", 2012).
+    """Each different word of a column and how often it occurs, as `WordCounts` counts them.
 
     Args:
         name: The column.
+        most: Words counted at most.
 
     Attributes:
         rows: Rows seen.
         missing: Rows without a word.
-        undercount: By what a count may be too small; 0 where all are exact.
     """
 
     dtype = pd.StringDtype(na_value=np.nan)
 
     def __init__(self, name: str, most: int = MOST_WORDS) -> None:
         self.name = name
-        self.most = most
         self.rows = 0
         self.missing = 0
-        self.undercount = 0
         self._distinct = Distinct()
-        self._parts: list[pa.Table] = []
-        self._united = 0
+        self._words = WordCounts(most)
 
     def add(self, values: pd.Series[Any]) -> None:
         """Adds words; '' is missing."""
@@ -60,25 +51,24 @@ class Words:
         words, present = words.filter(filled), counts.filter(filled)
         self.missing += len(values) - (pc.sum(present).as_py() or 0)
         self._distinct.add(hash_words(pd.Series(words, dtype="str")))
-        self._take(pa.table({"word": words, "count": present}))
+        self._words.add(words, present)
 
     def merge(self, other: Words) -> None:
         """Adds what `other` has seen of the same column."""
         self.rows += other.rows
         self.missing += other.missing
-        self.undercount += other.undercount
         self._distinct.merge(other._distinct)
-        for part in other._parts:
-            self._take(part)
+        self._words.merge(other._words)
 
     @property
     def counts(self) -> pd.Series[Any]:
         """How often each word occurs; the words in order."""
-        self._unite()
-        if not self._parts:
-            return pd.Series(dtype="int64")
-        frame: pd.DataFrame = self._parts[0].to_pandas()
-        return frame.set_index("word")["count"].sort_index()
+        return self._words.counts
+
+    @property
+    def undercount(self) -> int:
+        """By what a count may be too small; 0 where all are exact."""
+        return self._words.undercount
 
     @property
     def present(self) -> int:
@@ -88,10 +78,8 @@ class Words:
     @property
     def distinct(self) -> int:
         """Different words; nearly, where not all are counted."""
-        self._unite()
-        if self.undercount:
-            return self._distinct.count
-        return self._parts[0].num_rows if self._parts else 0
+        kept = len(self._words)
+        return self._distinct.count if self.undercount else kept
 
     @property
     def commonest(self) -> tuple[str, float]:
@@ -101,31 +89,6 @@ class Words:
         if self.missing >= most:
             return "", self.missing / max(self.rows, 1)
         return str(counts.idxmax()), most / self.rows
-
-    def _take(self, part: pa.Table) -> None:
-        self._parts.append(part)
-        # Uniting costs as much as what is there: only when that has doubled.
-        waiting = sum(one.num_rows for one in self._parts[self._united :])
-        if waiting > max(_PENDING, self._parts[0].num_rows if self._united else 0):
-            self._unite()
-
-    def _unite(self) -> None:
-        if len(self._parts) > 1:
-            whole = pa.concat_tables(self._parts).combine_chunks()
-            summed = whole.group_by("word", use_threads=False).aggregate([("count", "sum")])
-            self._parts = [summed.select(["word", "count_sum"]).rename_columns(["word", "count"])]
-        self._united = len(self._parts)
-        if self._parts and self._parts[0].num_rows > self.most:
-            self._forget()
-
-    def _forget(self) -> None:
-        counts = self._parts[0]["count"].to_numpy()
-        lost = int(np.partition(counts, len(counts) - self.most - 1)[len(counts) - self.most - 1])
-        kept = pa.array(counts > lost)
-        words = self._parts[0]["word"].filter(kept)
-        left = pa.array(counts[counts > lost] - lost)
-        self._parts = [pa.table({"word": words, "count": left})]
-        self.undercount += lost
 
 
 class Truths:

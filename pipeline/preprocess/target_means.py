@@ -7,24 +7,21 @@ the means of the other folds' rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pyarrow import parquet
 
 from pipeline.core.features import FeatureSet, Label, TargetFeature
 from pipeline.core.records import LABEL
 from pipeline.core.target import OUT_OF_FOLD, word_places
-from pipeline.preprocess.on_disk import Rows, TrainingRows
 from pipeline.preprocess.row_hash import Hashes, mixed, together
+from pipeline.preprocess.training_rows import Rows
 
 Floats = NDArray[np.float64]
-Extra = Mapping[str, NDArray[np.float32]]
-"""Columns of the training split that no served row has, float32 `[rows]` each, by name."""
-
 _FOLD_KEY = np.uint64(0x7461726765742131)
 """The folds are to have nothing to do with the hashes of the split."""
 
@@ -37,17 +34,8 @@ def label_outputs(labels: NDArray[Any], label: Label) -> Floats:
     return hit.astype(np.float64)
 
 
-def word_sums(
-    words: pd.Series[Any], vocabulary: tuple[str, ...], outputs: Floats
-) -> tuple[Floats, Floats]:
-    """Rows of each word `[words + 1]` and sums `[words + 1, columns]`; the last of all others."""
-    places = {word: place for place, word in enumerate(vocabulary)}
-    codes, known = pd.factorize(words)
-    found = np.array([places.get(word, len(places)) for word in known.tolist()], np.int64)[codes]
-    return _sums(found, outputs, len(places) + 1)
-
-
-def _sums(places: NDArray[np.int64], outputs: Floats, size: int) -> tuple[Floats, Floats]:
+def word_sums(places: NDArray[np.int64], outputs: Floats, size: int) -> tuple[Floats, Floats]:
+    """Rows of each word `[size]` and sums `[size, columns]`, by the words' places."""
     rows = np.bincount(places, minlength=size).astype(np.float64)
     sums = [np.bincount(places, column, minlength=size) for column in outputs.T]
     return rows, np.stack(sums, axis=1)
@@ -68,60 +56,93 @@ def target_scales(means: Floats, rows: Floats) -> tuple[Floats, Floats]:
     return centers, np.where(scales > 1e-9 * np.maximum(1.0, np.abs(centers)), scales, 1.0)
 
 
-def out_of_fold(train: Rows, features: FeatureSet) -> Extra:
-    """The dense columns of target encoding for training rows, by `OUT_OF_FOLD` and their name.
+@dataclass(frozen=True)
+class OutOfFold:
+    """The dense columns of target encoding for training rows.
+
+    Attributes:
+        group: The column whose equal values are in one fold; None: equal rows alone are.
+        tables: Each feature, and its dense values by fold and word, float32
+            `[folds, words + 1, columns]`.
+    """
+
+    group: str | None
+    tables: Sequence[tuple[TargetFeature, NDArray[np.float32]]]
+
+    def __call__(self, rows: pd.DataFrame) -> Mapping[str, NDArray[np.float32]]:
+        """The columns of some training rows, by `OUT_OF_FOLD` and their name.
+
+        Args:
+            rows: With all columns that the fitting saw.
+
+        Returns:
+            float32 `[rows]` each.
+        """
+        hashes = _row_hashes(rows, self.group)
+        made: dict[str, NDArray[np.float32]] = {}
+        for feature, table in self.tables:
+            places = word_places(rows[feature.column], feature)
+            dense = table[_folds(hashes, feature), places]
+            names = feature.dense_names
+            made |= {OUT_OF_FOLD + name: dense[:, at] for at, name in enumerate(names)}
+        return made
+
+
+def out_of_fold(train: Rows, features: FeatureSet) -> OutOfFold | None:
+    """What target encoding says of training rows; None where no column is of that kind.
 
     Args:
-        train: Training rows in served dtypes, with `records.LABEL`, and the group where there
-            is one: all rows of a group are in one fold.
+        train: The training rows; those of a group, where there is one, are in one fold.
         features: Fitted on these rows.
-
-    Returns:
-        float32 `[rows]` each; empty where no column is of kind target.
     """
-    made: dict[str, NDArray[np.float32]] = {}
-    hashes: Hashes | None = None
-    for feature in features.features:
-        if not isinstance(feature, TargetFeature):
-            continue
-        if hashes is None:
-            hashes = _row_hashes(train, features.group)
-        places = word_places(train[feature.column], feature)
-        outputs = label_outputs(train[LABEL].to_numpy(), features.label)
-        dense = _of_other_folds(places, outputs, hashes % np.uint64(feature.folds), feature)
-        names = feature.dense_names
-        made |= {OUT_OF_FOLD + name: dense[:, at] for at, name in enumerate(names)}
-    return made
+    wanted = [one for one in features.features if isinstance(one, TargetFeature)]
+    if not wanted:
+        return None
+    seen = [_Folds(feature) for feature in wanted]
+    for block in train.blocks():
+        hashes = _row_hashes(block, features.group)
+        outputs = label_outputs(block[LABEL].to_numpy(), features.label)
+        for one in seen:
+            one.add(block, hashes, outputs)
+    return OutOfFold(features.group, [(one.feature, one.dense()) for one in seen])
 
 
-def _of_other_folds(
-    places: NDArray[np.int64], outputs: Floats, folds: NDArray[np.uint64], feature: TargetFeature
-) -> NDArray[np.float32]:
-    size = len(feature.vocabulary) + 1
-    rows, sums = _sums(places, outputs, size)
-    prior = np.array(feature.prior)
-    dense = np.empty(outputs.shape, np.float32)
-    for fold in range(feature.folds):
-        mine = folds == fold
-        my_rows, my_sums = _sums(places[mine], outputs[mine], size)
-        means = smoothed(rows - my_rows, sums - my_sums, prior, feature.smoothing)
-        means[-1] = prior
-        scaled = (means - np.array(feature.centers)) / np.array(feature.scales)
-        dense[mine] = scaled[places[mine]]
-    return dense
+class _Folds:
+    """Rows `[folds, words + 1]` and sums of labels `[folds, words + 1, columns]` of a feature."""
+
+    def __init__(self, feature: TargetFeature) -> None:
+        self.feature = feature
+        shape = (feature.folds, len(feature.vocabulary) + 1)
+        self.rows = np.zeros(shape)
+        self.sums = np.zeros((*shape, len(feature.prior)))
+
+    def add(self, block: pd.DataFrame, hashes: Hashes, outputs: Floats) -> None:
+        """Adds training rows."""
+        places = word_places(block[self.feature.column], self.feature)
+        cells = _folds(hashes, self.feature) * self.rows.shape[1] + places
+        rows, sums = word_sums(cells, outputs, self.rows.size)
+        self.rows += rows.reshape(self.rows.shape)
+        self.sums += sums.reshape(self.sums.shape)
+
+    def dense(self) -> NDArray[np.float32]:
+        """The dense values of each fold's rows, of the means of the other folds."""
+        how = self.feature
+        prior = np.array(how.prior)
+        rows, sums = self.rows.sum(axis=0), self.sums.sum(axis=0)
+        dense = np.empty(self.sums.shape, np.float32)
+        for fold in range(how.folds):
+            means = smoothed(rows - self.rows[fold], sums - self.sums[fold], prior, how.smoothing)
+            means[-1] = prior
+            dense[fold] = (means - np.array(how.centers)) / np.array(how.scales)
+        return dense
 
 
-def _row_hashes(train: Rows, group: str | None) -> Hashes:
+def _folds(hashes: Hashes, feature: TargetFeature) -> NDArray[np.int64]:
+    return (hashes % np.uint64(feature.folds)).astype(np.int64)
+
+
+def _row_hashes(rows: pd.DataFrame, group: str | None) -> Hashes:
     """A number for each row, equal for equal rows and for rows of one group."""
-    found = [together(frame[sorted(map(str, frame))], group) for frame in _frames(train)]
-    return mixed(np.concatenate(found) ^ _FOLD_KEY)
-
-
-def _frames(train: Rows) -> Iterator[pd.DataFrame]:
-    """The columns, without the label, which is no business of the folds."""
-    if isinstance(train, pd.DataFrame):
-        yield train.drop(columns=LABEL)
-    elif isinstance(train, TrainingRows):
-        with parquet.ParquetFile(train.path) as file:
-            for batch in file.iter_batches():
-                yield batch.to_pandas().drop(columns=LABEL)
+    # Without the label, which is no business of the folds.
+    names = sorted(name for name in map(str, rows) if name != LABEL)
+    return mixed(together(rows[names], group) ^ _FOLD_KEY)

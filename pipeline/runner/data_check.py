@@ -66,12 +66,12 @@ def examine(path: str, root: Path, data: str | None) -> CheckReport:
     config = preprocess_config(params)
     rows = new_rows(path, params, root)
     training = training_rows(Artifacts(root), config)
-    found = anomalies(rows, config, training)
+    found = (*anomalies(rows.frame, config, training), *rows.unread)
     errors = sum(one.severity == "error" for one in found)
     return CheckReport(
         file=path,
         data=params["data"]["name"],
-        rows=len(rows),
+        rows=len(rows.frame),
         trained=training is not None,
         errors=errors,
         warnings=len(found) - errors,

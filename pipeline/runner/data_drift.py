@@ -56,7 +56,7 @@ def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool
         asked = request_rows(file, params["register"]["name"])
         if asked is not None:
             features = without(features, personal_columns(params) - set(asked))
-        rows = new_rows(file, params, root) if asked is None else asked
+        rows = new_rows(file, params, root).frame if asked is None else asked
         pairs = [(_train(artifacts), Named(file, served(rows, config, features)))]
     elif rev is not None:
         then = Named(f"train at {rev}", _train_at(root, rev, features))
@@ -101,7 +101,9 @@ def served(rows: pd.DataFrame, config: PreprocessStageConfig, features: FeatureS
         raise DataError(
             f"the rows have no column {', '.join(map(repr, gone[:10]))}",
             expected="every column that the model takes: " + ", ".join(names[:40]),
-            remedy=f"was it renamed to {' or '.join(near)}?" if near else "bring it back",
+            remedy=f"was it renamed to {' or '.join(map(repr, near))}?"
+            if near
+            else "bring it back",
         )
     return typed_table(rows, config).frame[names]
 

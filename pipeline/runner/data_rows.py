@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from pipeline.ingest.join import left_join
 from pipeline.ingest.locate import local_file
 from pipeline.ingest.privacy import protect
 from pipeline.ingest.read import read_table
-from pipeline.ingest.stage import bring
+from pipeline.ingest.read_csv import broken_rows, dropped_rows
+from pipeline.ingest.stage import bring, lost_digits
 from pipeline.preprocess import STAGE as PREPROCESS
 from pipeline.preprocess.config import PreprocessStageConfig
+from pipeline.preprocess.contract_records import Anomaly, AnomalyKind
 from pipeline.preprocess.contract_training import Seen, Training
 from pipeline.preprocess.raw import parts
 from pipeline.runner.stages import CONFIGURED
@@ -48,7 +51,20 @@ def preprocess_config(params: dict[str, Any]) -> PreprocessStageConfig:
     return made
 
 
-def new_rows(path: str, params: dict[str, Any], root: Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class NewRows:
+    """Rows that nobody has seen yet.
+
+    Attributes:
+        frame: The rows.
+        unread: What of the file could not be read as it stands.
+    """
+
+    frame: pd.DataFrame
+    unread: tuple[Anomaly, ...]
+
+
+def new_rows(path: str, params: dict[str, Any], root: Path) -> NewRows:
     """Reads a file with the options of the data set's source, and joins what it lacks.
 
     The joins run where the file lacks a column that the data set declares; a file that has them
@@ -64,15 +80,15 @@ def new_rows(path: str, params: dict[str, Any], root: Path) -> pd.DataFrame:
         DataError: It cannot be read, or cannot be joined.
     """
     config: IngestStageConfig = INGEST.configure(params)
-    table = _read(path, config, root)
+    table, unread = _read(path, config, root)
     wanted = {column for column, _ in parts(preprocess_config(params)).values()}
     if wanted <= set(table.column_names) or not config.joins:
-        return _frame(table)
+        return NewRows(table.to_pandas(), unread)
     known: dict[str, tuple[pa.Table, FileFacts]] = {}
     for name, join in config.joins.items():
         partner, _ = bring(join.source, root, known)
         table, _ = left_join(table, partner, name, join)
-    return _frame(table)
+    return NewRows(table.to_pandas(), unread)
 
 
 def training_rows(artifacts: Artifacts, config: PreprocessStageConfig) -> Training | None:
@@ -88,10 +104,10 @@ def training_rows(artifacts: Artifacts, config: PreprocessStageConfig) -> Traini
     seen = {name: Seen.of(split.read([name])[name]) for name in names}
     source = artifacts.source
     raw_columns = source.read().columns if source.path.exists() else ()
-    return Training(seen, frozenset(raw_columns))
+    return Training(seen, frozenset(raw_columns), features.label.classes)
 
 
-def _read(path: str, config: IngestStageConfig, root: Path) -> pa.Table:
+def _read(path: str, config: IngestStageConfig, root: Path) -> tuple[pa.Table, tuple[Anomaly, ...]]:
     how = FileSource(kind="file", path=_existing(path), **_options(config))
     with local_file(how, root) as file:
         table = read_table(file.path, file.uri, how)
@@ -100,7 +116,29 @@ def _read(path: str, config: IngestStageConfig, root: Path) -> pa.Table:
         if known:
             table = read_table(file.path, file.uri, replace(how, dtypes=known))
     named = {name: way for name, way in config.source.pii.items() if name in table.column_names}
-    return protect(table, named, file.uri)
+    return protect(table, named, file.uri), tuple(_unread(table))
+
+
+def _unread(table: pa.Table) -> Iterator[Anomaly]:
+    """What `ingest` warns of as it reads."""
+    dropped, broken = dropped_rows(table), broken_rows(table)
+    if dropped:
+        said = f"{dropped:,} rows are malformed and left out"
+        yield _warning("bad_rows", None, dropped, dropped + table.num_rows, said)
+    if broken:
+        said = f"{broken:,} rows hold text of another encoding"
+        yield _warning("bad_text", None, broken, table.num_rows, said)
+    for field in table.schema:
+        lost = lost_digits(table[field.name]) if pa.types.is_float64(field.type) else 0
+        if lost:
+            said = f"{lost:,} whole numbers are beyond 64 bits; some 16 digits of them are kept"
+            yield _warning("lost_digits", field.name, lost, table.num_rows, said)
+
+
+def _warning(kind: AnomalyKind, column: str | None, rows: int, of: int, said: str) -> Anomaly:
+    return Anomaly(
+        kind=kind, severity="warning", column=column, rows=rows, fraction=rows / of, text=said
+    )
 
 
 def _options(config: IngestStageConfig) -> dict[str, Any]:
@@ -123,8 +161,3 @@ def _existing(path: str) -> str:
             remedy=f"did you mean {near[0]}?" if near else "",
         )
     return str(found)
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
-    return frame

@@ -14,7 +14,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.console import say
-from pipeline.core.errors import UsageError
+from pipeline.core.errors import DataError, UsageError
 from pipeline.preprocess.config import NumericConfig, PreprocessStageConfig
 from pipeline.preprocess.contract import anomalies
 from pipeline.preprocess.contract_records import Anomaly
@@ -22,6 +22,10 @@ from pipeline.preprocess.raw import typed_values
 from pipeline.runner.data_file import data_file, load, plain, publish_data_file, render
 from pipeline.runner.data_rows import data_params, new_rows, preprocess_config, training_rows
 from pipeline.runner.init_columns import guess_column
+from pipeline.runner.init_rules import LONGEST_ALLOWED
+
+_OF_ANOTHER_KIND = 0.5
+"""With fewer values of another kind than this share, a column keeps its kind."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def update_file(path: str, root: Path, *, data: str | None, write: bool) -> int:
 
     Raises:
         UsageError: The data set has no file of its own under configs/data.
+        DataError: The file cannot be read, or has none of the data set's columns.
         ConfigError: The changed config would not compose; nothing was written.
     """
     params = data_params(root, data)
@@ -65,7 +70,7 @@ def update_file(path: str, root: Path, *, data: str | None, write: bool) -> int:
     if not target.is_file():
         raise UsageError(f"there is no {target}", expected="a data set with a file of its own")
     config = preprocess_config(params)
-    rows = new_rows(path, params, root)
+    rows = new_rows(path, params, root).frame
     found = anomalies(rows, config, training_rows(Artifacts(root), config))
     changes = list(proposals(found, rows, config))
     before = target.read_text(encoding="utf-8")
@@ -87,9 +92,22 @@ def proposals(
     found: tuple[Anomaly, ...], rows: pd.DataFrame, config: PreprocessStageConfig
 ) -> Iterator[Change]:
     """What would have to be declared otherwise, column by column."""
+    names = [str(name) for name in rows.columns]
+    if not set(config.columns) & set(names):
+        raise DataError(
+            f"the rows have none of the declared columns: {', '.join(names[:5])[:200]}",
+            expected=f"some of {', '.join(list(config.columns)[:40])}",
+            remedy="name another file or another --data, or set delimiter in the source",
+        )
+    wrong = {one.column for one in found if one.kind == "wrong_type"}
     for one in found:
-        if one.column is not None and one.column != config.label.column:
-            yield from _proposals(one, one.column, rows, config)
+        if one.column is None or one.column == config.label.column:
+            continue
+        if one.kind == "wrong_type" and one.fraction < _OF_ANOTHER_KIND:
+            continue  # it is the values that are wrong, not the config
+        if one.kind == "too_many_missing" and one.column in wrong:
+            continue  # values of another kind count as missing as well
+        yield from _proposals(one, one.column, rows, config)
 
 
 def _proposals(
@@ -102,7 +120,8 @@ def _proposals(
             how: Any = config.columns[name]
             words = pd.Series(typed_values(rows[name], how)[0])
             new = words[(words != "") & ~words.isin(how.allowed)].value_counts().index
-            yield Change(name, one.text, {"allowed": [*how.allowed, *new]})
+            if (new.str.len() <= LONGEST_ALLOWED).all():
+                yield Change(name, one.text, {"allowed": [*how.allowed, *new]})
         case "too_many_missing":
             share = min(math.ceil(one.fraction * 100) / 100, 1.0)
             yield Change(name, one.text, {"max_missing_fraction": share})

@@ -20,6 +20,8 @@ from pipeline.runner.init_guess import Guess
 
 _MOST_ALLOWED = 50
 """More different words than this are no closed list."""
+LONGEST_ALLOWED = 200
+"""Longer words are no names of anything, and stay out of configs."""
 _FEWEST_COMPARED = 20
 """Fewer rows with both dates say nothing about their order."""
 
@@ -55,11 +57,17 @@ def _ruled(name: str, values: pd.Series[Any], guess: Guess) -> Guess:
     if guess.kind == "numeric" and present.nunique() > 1:
         options["range"] = [float(present.min()), float(present.max())]
     # Numbers that will be read as text have lost their leading zeros here.
-    if guess.kind == "categorical" and not guess.as_text and present.nunique() <= _MOST_ALLOWED:
+    if guess.kind == "categorical" and not guess.as_text and _closed(present):
         options["allowed"] = present.value_counts().index.tolist()
     if guess.kind == "id" and present.is_unique:
         options["unique"] = True
     return _with(guess, options)
+
+
+def _closed(words: pd.Series[Any]) -> bool:
+    """Whether so few and so short words may be all there are."""
+    short = bool((words.str.len() <= LONGEST_ALLOWED).all())
+    return short and words.nunique() <= _MOST_ALLOWED
 
 
 def _rounded_up(share: float) -> float:

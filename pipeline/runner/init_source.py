@@ -17,11 +17,14 @@ from pipeline.ingest.config import FileSource
 from pipeline.ingest.locate import LocalFile, local_file
 from pipeline.ingest.read import file_kind, read_table
 
-_ENCODINGS = ("utf-8", "cp1252", "latin-1")
+_ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _USUAL_DELIMITER = {"csv": ",", "tsv": "\t"}
 _DELIMITERS = ",;\t|"
 _SNIFFED_LINES = 50
 _BLOCK_BYTES = 1 << 20
+_LONG_LINE = 1 << 17
+"""Longer lines take no part in the search for the delimiter; `csv` stops at such fields."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _head(file: LocalFile) -> tuple[str, str]:
     for encoding in _ENCODINGS:
         try:
             return _decoded_head(file, encoding).removeprefix("\ufeff"), encoding
-        except UnicodeDecodeError:
+        except UnicodeError:
             continue
         except (OSError, EOFError, ValueError):
             break  # a damaged archive: reading the table says it better
@@ -107,7 +110,10 @@ def _decoded_head(file: LocalFile, encoding: str) -> str:
     """The first block as text; every other block is decoded and thrown away."""
     decoder = codecs.getincrementaldecoder(encoding)()
     with fsspec.open(str(file.path), "rb", compression="infer") as stream:
-        head = decoder.decode(stream.read(_BLOCK_BYTES))
+        first = stream.read(_BLOCK_BYTES)
+        if encoding == "utf-16" and not first.startswith(_MARKS):
+            raise UnicodeError("nearly everything can be read as UTF-16")
+        head = decoder.decode(first)
         while block := stream.read(_BLOCK_BYTES):
             decoder.decode(block)
     decoder.decode(b"", final=True)
@@ -116,11 +122,19 @@ def _decoded_head(file: LocalFile, encoding: str) -> str:
 
 def _delimiter(head: str, usual: str) -> str:
     """The delimiter that gives the most lines the same number of fields, more than one."""
-    lines = head.splitlines()[:_SNIFFED_LINES]
+    lines = [line for line in head.splitlines()[:_SNIFFED_LINES] if len(line) < _LONG_LINE]
     best, most = usual, 0
     for delimiter in usual + _DELIMITERS:
-        counts = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
+        counts = _field_counts(lines, delimiter)
         fields, agreeing = counts.most_common(1)[0] if counts else (1, 0)
         if fields > 1 and agreeing > most:
             best, most = delimiter, agreeing
     return best
+
+
+def _field_counts(lines: list[str], delimiter: str) -> Counter[int]:
+    """How many lines have how many fields; nothing where a quote that never ends swallows them."""
+    try:
+        return Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
+    except csv.Error:
+        return Counter()

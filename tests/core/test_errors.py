@@ -38,3 +38,4 @@ def test_nearest_finds_typos_and_moved_keys() -> None:
     assert errors.nearest("train.epoch", keys)[0] == "train.epochs"
     assert errors.nearest("learning_rat", keys) == ["train.optimizer.learning_rate"]
     assert errors.nearest("zzz", keys) == []
+    assert errors.nearest("weight", [" WEIGHT", "shop"]) == [" WEIGHT"], "case and blanks"

@@ -136,6 +136,11 @@ def test_spans_that_cannot_be_are_refused(wrong: dict[str, Any]):
         build(FileSource, {"kind": "file", **wrong})
 
 
+def test_a_day_that_does_not_exist_is_named():
+    with pytest.raises(ConfigError, match="until as a day that exists, not 2023-02-29"):
+        build(FileSource, {"kind": "file", "path": PATTERN, "span": {"until": "2023-02-29"}})
+
+
 @given(
     st.sets(st.dates(datetime.date(2000, 1, 1), datetime.date(2030, 12, 31)), min_size=1),
     st.integers(1, 5),
@@ -159,7 +164,9 @@ def test_a_day_without_rows_stops_or_is_passed_over(
     dated: Ingest, failing: Failing, capsys: pytest.CaptureFixture[str], content: str
 ):
     dated.write("orders-2024-01-31.csv", content)
-    assert "orders-2024-01-31.csv" in failing(source())
+    message = failing(source())
+    assert "orders-2024-01-31.csv" in message
+    assert "or set empty_files=drop in the span" in message
     for _ in range(2):  # the second time from the kept tables
         assert dated.run(source(empty_files="drop"))["x"].tolist() == [0, 0, 2, 2]
         facts = dated.record.source

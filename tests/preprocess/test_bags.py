@@ -20,6 +20,7 @@ from pipeline.core.schema import build
 from pipeline.core.words import hashed
 from pipeline.preprocess.config import ListConfig, TextConfig
 from pipeline.preprocess.fit_bags import fit_bag
+from pipeline.preprocess.training_rows import FrameRows
 from tests.preprocess.conftest import COLUMNS, Preprocess, numbers
 
 TEXTS = st.lists(
@@ -34,7 +35,9 @@ WORD_PATTERN = r"[A-Za-z0-9]+"
 
 def fitted(texts: list[str], **options: Any) -> BagFeature:
     how = build(TextConfig, {"kind": "text", "min_count": 1, **options})
-    return fit_bag("x", pd.Series(texts, dtype="str"), how)
+    return fit_bag(
+        FrameRows(pd.DataFrame({"x": pd.Series(texts, dtype="str")}), {"x": how}), "x", how
+    )
 
 
 def in_order(feature: BagFeature, names: list[str]) -> list[int]:

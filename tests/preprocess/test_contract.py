@@ -50,10 +50,10 @@ def table() -> pd.DataFrame:
     )
 
 
-def stage_config(**rules: Any) -> PreprocessStageConfig:
+def stage_config(label: Any = LABEL_CONFIG, **rules: Any) -> PreprocessStageConfig:
     made: PreprocessStageConfig = STAGE.configure(
         {
-            "data": {"columns": COLUMNS, "crosses": {}, "label": LABEL_CONFIG, "split": RANDOM},
+            "data": {"columns": COLUMNS, "crosses": {}, "label": label, "split": RANDOM},
             "preprocess": {**RULES, **rules},
         }
     )
@@ -148,7 +148,42 @@ def test_without_a_run_only_the_rules_are_asked():
 def test_a_renamed_column_is_recognised():
     frame = table().rename(columns={"colour": "color"})
     absent = next(one for one in found(frame) if one.kind == "missing_column")
-    assert "was it renamed to color?" in absent.text
+    assert "was it renamed to 'color'?" in absent.text
+
+
+@pytest.mark.parametrize(
+    ("options", "trained", "kind", "severity"),
+    [
+        ({}, ("no", "yes"), "new_words", "warning"),
+        ({"classes": ["no", "yes"]}, (), "not_allowed", "error"),
+    ],
+    ids=["training", "config"],
+)
+def test_a_strange_class_of_the_label(
+    options: dict[str, Any], trained: tuple[str, ...], kind: str, severity: str
+):
+    label = {**LABEL_CONFIG, **options}
+    strange = found(with_row(label="maybe"), Training(classes=trained), label=label)
+    assert [(one.kind, one.severity, one.rows) for one in strange if one.column == "label"] == [
+        (kind, severity, 1)
+    ]
+    assert "'maybe'" in "".join(strange[-1].examples)
+    assert not [one for one in found(table(), Training(classes=trained), label=label) if one.column]
+
+
+def test_a_label_that_is_missing():
+    some, none = with_row(label=None), table().assign(label=None)
+    assert found(some) == []
+    (warned,) = found(none)
+    assert (warned.kind, warned.severity, warned.rows) == ("no_value", "warning", ROWS)
+    (refused,) = found(some, missing_label="error")
+    assert (refused.column, refused.severity, refused.rows) == ("label", "error", 1)
+
+
+def test_a_number_has_no_strange_classes():
+    rows = table().assign(label=np.arange(ROWS) - 5.5)
+    label = {**LABEL_CONFIG, "threshold": 0.0, "classes": ["early", "late"]}
+    assert found(rows, Training(classes=("early", "late")), label=label) == []
 
 
 def test_errors_come_first():

@@ -20,7 +20,9 @@ from pipeline.core.schema import build, dump
 from pipeline.preprocess.config import ColumnConfig, CrossConfig
 from pipeline.preprocess.fit import fit_features
 from pipeline.preprocess.fit_columns import embedding_dimension, quantile_boundaries
+from pipeline.preprocess.summary import LabelSummary
 from pipeline.preprocess.summary_cells import Cells, occurring
+from pipeline.preprocess.training_rows import FrameRows
 
 NAN = float("nan")
 
@@ -36,13 +38,17 @@ def fit(
     frame = pd.DataFrame(table)
     frame[LABEL] = labels or [i % 2 for i in range(len(frame))]
     classes = () if task == "regression" else ("no", "yes")
+    seen = LabelSummary(len(classes))
+    seen.add(frame[LABEL].to_numpy())
+    configs = {name: build(ColumnConfig, how, name) for name, how in columns.items()}
     return fit_features(
-        frame,
-        columns={name: build(ColumnConfig, how, name) for name, how in columns.items()},
+        FrameRows(frame, configs),
+        columns=configs,
         crosses={name: build(CrossConfig, how, name) for name, how in (crosses or {}).items()},
         label=Label(column="y", task=task, classes=classes),
         kept=("id",),
         rows={"train": len(frame), "test": 7},
+        label_seen=seen,
     )
 
 

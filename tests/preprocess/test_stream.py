@@ -25,6 +25,11 @@ COLUMNS: dict[str, Any] = {
     "paid": {"kind": "boolean"},
     "day": {"kind": "datetime", "format": "%d.%m.%Y", "parts": ["month"]},
     "note": {"kind": "text", "min_count": 1},
+    "story": {"kind": "text", "min_count": 2, "max_size": 2, "hash_buckets": 3},
+    "tags": {"kind": "list", "min_count": 2, "weighting": "count"},
+    "who": {"kind": "target", "smoothing": 1.0, "folds": 2},
+    "lat": {"kind": "latitude", "longitude": "lon", "cell_degrees": 5, "min_count": 2},
+    "lon": {"kind": "longitude"},
     "key": {"kind": "id"},
 }
 SPLITTING = (
@@ -33,6 +38,10 @@ SPLITTING = (
     {"kind": "hash", "columns": ["key"], "validation_fraction": 0.3, "test_fraction": 0.3},
     {"kind": "time", "column": "day", "validation_from": "2024-05-01", "test_from": "2024-08-01"},
 )
+
+
+STORY = ["Wolf", "wolf,", "sheep", "hill", "Straße", "moon!", "7", "東", "never-ever"]
+TAGS = ["news", "sport", " art ", "", "東"]
 
 
 @st.composite
@@ -55,6 +64,11 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
             "paid": holed(random.choice([True, False], rows), None),
             "day": holed(pd.Series(day).dt.strftime("%d.%m.%Y")),
             "note": holed(random.choice(["good, very good", "bad", "good 東"], rows)),
+            "story": holed([" ".join(random.choice(STORY, 4)) for _ in range(rows)]),
+            "tags": holed([";".join(random.choice(TAGS, 3)) for _ in range(rows)]),
+            "who": holed(random.integers(0, 12, rows).astype(str)),
+            "lat": holed(random.choice([52.5, 52.7, -18.1, 91.0], rows) + random.random(rows)),
+            "lon": holed(random.choice([13.4, 13.9, 178.4], rows)),
             "key": random.integers(0, 30, rows),
             "label": holed(random.choice(["yes", "no"], rows)),
         }
@@ -120,6 +134,7 @@ CHOICES = st.fixed_dictionaries(
         "group_rows": st.sampled_from([7, 25, 1000]),
         "part_rows": st.sampled_from([1, 30, 1000]),
         "batch_rows": st.sampled_from([1, 7, 50, 1000]),
+        "block_rows": st.sampled_from([5, 1 << 16]),
         "duplicates": st.sampled_from(["drop", "keep"]),
         "out_of_range": st.sampled_from(["missing", "drop"]),
     }
@@ -131,7 +146,8 @@ CHOICES = st.fixed_dictionaries(
 def test_both_engines_write_the_same(table: pd.DataFrame, choice: dict[str, Any]):
     assume(choice["batch_rows"] > 1 or len(table) < 60)
     stream = {name: choice.pop(name) for name in ("part_rows", "batch_rows")}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.preprocess.training_rows.BLOCK_ROWS", choice.pop("block_rows"))
         results = [
             outcome(
                 Path(name) / engine,

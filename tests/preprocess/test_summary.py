@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.preprocess.config import NumericConfig
+from pipeline.core.bags import tokens
+from pipeline.preprocess.config import ListConfig, NumericConfig, TextConfig
 from pipeline.preprocess.row_hash import hash_rows, hash_words
+from pipeline.preprocess.summary_bags import Bag, Commonest
 from pipeline.preprocess.summary_cells import MOST_CELLS, Cells, Distinct, Moments, occurring
+from pipeline.preprocess.summary_counts import NumberCounts
 from pipeline.preprocess.summary_numbers import Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
@@ -133,6 +136,49 @@ def test_a_column_of_words(values: list[str], random: Any):
     assert (dates.rows, dates.missing) == (found.rows, found.missing)
     assert dates.dated is ("2024-02-29" in values)
     assert dates.shown == list(dict.fromkeys(filter(None, values)))[:5]
+
+
+_TEXTS = st.lists(st.sampled_from(["", "a b a", "B;a", "ü-b", "a b", " ; "]), max_size=60)
+
+
+@_LAW
+@given(_TEXTS, st.randoms(), st.booleans())
+def test_a_column_of_texts(values: list[str], random: Any, listed: bool):
+    how = ListConfig(kind="list") if listed else TextConfig(kind="text")
+    found = merged([added(Bag("x", how), part) for part in cut(values, random, "str")], random)
+    in_rows = [{one.decode() for one in tokens(text, ";" if listed else None)} for text in values]
+    expected = {word: sum(word in row for row in in_rows) for word in set().union(*in_rows)}
+    assert found.rows_with.to_dict() == expected
+    assert found.rows == len(values)
+    if values:
+        text, share = found.commonest
+        most = max(values.count(one) for one in values)
+        # Which of several is shown may differ; one that most rows have is always found.
+        assert share == values.count(text) / len(values)
+        if 2 * most > len(values):
+            assert values.count(text) == most
+
+
+def test_the_text_of_most_rows_is_found_among_many_others():
+    texts = ["same"] * 20_000 + [f"other {i}" for i in range(9_000)]
+    values = pd.Series(np.random.default_rng(0).permutation(texts), dtype="str")
+    parts = [values[start : start + 500] for start in range(0, len(values), 500)]
+    text, share = merged([added(Commonest(), part) for part in parts], Random(0)).commonest
+    assert text == "same"
+    assert 20_000 - 9_000 / 1024 <= share * len(values) <= 20_000
+
+
+def test_more_numbers_than_are_kept_cost_the_rarest():
+    numbers = np.concatenate([np.repeat(np.arange(20), 500), np.arange(100, 20_100)])
+    numbers = np.random.default_rng(0).permutation(numbers)
+    parts = [NumberCounts(most=1000) for _ in range(6)]
+    for place, part in enumerate(parts):
+        part.add(*np.unique(numbers[place::6], return_counts=True))
+    found = merged(parts, Random(0))
+    assert len(found.numbers) <= 1000
+    assert 0 < found.undercount < len(numbers) / 1000
+    assert all(500 - found.undercount <= found.of(number) <= 500 for number in range(20))
+    assert found.of(99) == 0
 
 
 @_LAW

@@ -26,11 +26,25 @@ COLUMNS: dict[str, Any] = {
     "z": {"kind": "numeric", "log": True},
     "word": {"kind": "categorical"},
     "key": {"kind": "id", "unique": True},
+    "story": {"kind": "text", "max_size": 4, "hash_buckets": 3},
+    "tags": {"kind": "list"},
+    "who": {"kind": "target"},
+    "lat": {"kind": "latitude", "longitude": "lon", "cell_degrees": 5},
+    "lon": {"kind": "longitude"},
 }
 
 
 def table(rows: int) -> pd.DataFrame:
-    return numbers(rows).assign(key=[f"k{i}" for i in range(rows)])
+    made = numbers(rows).assign(key=[f"k{i}" for i in range(rows)])
+    random = np.random.default_rng(8)
+    words = random.choice([f"word{i}" for i in range(40)], (rows, 5))
+    return made.assign(
+        story=[" ".join(one) for one in words],
+        tags=[";".join(one[:2]) for one in words],
+        who=words[:, 4],
+        lat=random.choice([52.5, -18.1, 64.5], rows) + random.random(rows),
+        lon=random.choice([13.4, 178.4, -165.4], rows),
+    )
 
 
 def run(root: Path, engine: str, processes: int, rows: int = 950, **options: Any) -> dict[str, Any]:

@@ -145,6 +145,73 @@ def test_an_update_is_shown_first_and_makes_the_rows_pass(
     assert run_command(["data", "check", file]) == 0
 
 
+def test_what_the_file_itself_lost_is_told(root: Path, capsys: pytest.CaptureFixture[str]):
+    path = root / "configs/data/orders.yaml"
+    text = path.read_text(encoding="utf-8")
+    source = "  kind: file\n"
+    path.write_text(text.replace(source, f"{source}  bad_rows: drop\n  bad_text: drop\n"))
+    header, *rows = orders(50, seed=1).to_csv(index=False).splitlines()
+    rows[0] += ",9"
+    content = "\n".join([header, *rows, ""]).replace("o1-3,", "ö,").encode("latin-1")
+    (root / "new.csv").write_bytes(content)
+    code, report = check(capsys, "new.csv")
+    told = {one["kind"]: one["text"] for one in report["anomalies"]}
+    assert code == 0
+    assert told["bad_rows"] == "1 rows are malformed and left out"
+    assert told["bad_text"] == "1 rows hold text of another encoding"
+
+    numbers = orders(50, seed=1).assign(number=[10**20 + i for i in range(50)])
+    _, report = check(capsys, new_file(root, numbers))
+    lost = next(one for one in report["anomalies"] if one["kind"] == "lost_digits")
+    assert (lost["column"], lost["rows"]) == ("number", 50)
+
+
+def test_what_is_wrong_with_the_rows_changes_no_config(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    before = (root / "configs/data/orders.yaml").read_bytes()
+    fresh = orders(50, seed=1).astype({"weight": object})
+    lowest, _ = columns(root)["weight"]["range"]
+    fresh["weight"] = fresh["weight"].clip(lower=lowest)
+    fresh.loc[0, ["weight", "sent", "shop"]] = ["heavy", "soon", "y" * 100_000]
+    file = new_file(root, fresh)
+    assert run_command(["data", "check", file]) == 1
+    capsys.readouterr()
+    assert run_command(["data", "update", file, "--write"]) == 0
+    said = capsys.readouterr().out
+    assert "'weight': is a number: not so in 1 of 50 rows (wrong_type: no change" in said
+    assert len(said) < 5000, "a long word is not shown whole"
+    assert (root / "configs/data/orders.yaml").read_bytes() == before
+
+
+def test_a_file_of_something_else_is_no_reason_to_empty_the_config(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    orders(50, seed=1).to_csv(root / "new.csv", index=False, sep=";")
+    assert run_command(["data", "update", "new.csv", "--write"]) == 1
+    assert "none of the declared columns: number;plz;ordered" in capsys.readouterr().err
+
+
+def test_a_word_of_megabytes_stays_out_of_a_strict_schema(root: Path):
+    long = orders(50, seed=1)
+    long.loc[0, "shop"] = "y" * 1_000_000
+    arguments = ["--from", new_file(root, long), "--label", "late", "--name", "long", "--strict"]
+    assert run_command(["data", "schema", *arguments]) == 0
+    text = (root / "configs/data/long.yaml").read_text(encoding="utf-8")
+    assert "shop: {" in text
+    assert "allowed" not in text.partition("shop: {")[2].splitlines()[0]
+    assert len(text) < 10_000
+
+
+def test_a_table_as_a_spreadsheet_saves_it(root: Path):
+    orders(60).to_csv(root / "new.csv", index=False, sep=";", encoding="utf-16")
+    arguments = ["--from", "new.csv", "--label", "late", "--name", "sheet"]
+    assert run_command(["data", "schema", *arguments]) == 0
+    content = yaml.safe_load((root / "configs/data/sheet.yaml").read_text(encoding="utf-8"))
+    assert (content["source"]["encoding"], content["source"]["delimiter"]) == ("utf-16", ";")
+    assert set(content["columns"]) == set(orders(1)) - {"late"}
+
+
 def test_nothing_to_update_changes_nothing(root: Path, capsys: pytest.CaptureFixture[str]):
     before = (root / "configs/data/orders.yaml").read_bytes()
     assert run_command(["data", "update", "data/source/orders.csv", "--write"]) == 0
