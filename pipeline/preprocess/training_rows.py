@@ -93,4 +93,5 @@ class FileRows:
     def _batches(self, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         columns = None if names is None else list(names)
         with parquet.ParquetFile(self.path) as file:
-            yield from file.iter_batches(BLOCK_ROWS, columns=columns)
+            for group in range(file.num_row_groups):
+                yield from file.iter_batches(BLOCK_ROWS, row_groups=[group], columns=columns)

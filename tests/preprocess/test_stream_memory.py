@@ -19,7 +19,11 @@ from tests.preprocess.conftest import RANDOM, RULES
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal
-from pipeline.preprocess import STAGE
+from pipeline.preprocess import STAGE, part_split
+from pipeline.core import parquet
+
+# Portions that few rows fill already.
+parquet._GROUP_ROWS = part_split._SUMMED_ROWS = 20_000
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
