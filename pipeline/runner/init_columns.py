@@ -14,7 +14,7 @@ from pipeline.core.schema import build
 from pipeline.core.table import MISSING_WORDS, convert
 from pipeline.preprocess.config import ColumnConfig
 from pipeline.preprocess.raw import typed_values
-from pipeline.runner.init_dates import ISO, date_format, day_and_month_swapped, parsed
+from pipeline.runner.init_dates import ISO, date_format, day_and_month_swapped, parsed, strays
 from pipeline.runner.init_guess import MANY_WORDS, Guess, left_out, word_options
 from pipeline.runner.init_numbers import FEW_CODES, guess_numbers
 
@@ -23,6 +23,7 @@ _FEW_ROWS = 20
 _UNIQUE = 0.95
 _STRAY_WORDS, _STRAY_FRACTION = 5, 0.4
 _SENTENCE_WORDS = 5
+_LOOK_ROWS, _YEAR = 1000, r"\d{4}-\d{2}-\d{2}"
 _SHOWN_MISSING = 0.01
 _COMPACT = "%Y%m%d"
 
@@ -137,6 +138,10 @@ def _text(
     pattern = date_format(_sample(present))
     if pattern is not None:
         return _dates(present, pattern)
+    if odd := _stray_dates(present):
+        listed = ", ".join(repr(word) for word in odd)
+        dates = _dates(present[~present.isin(odd)], ISO)
+        return replace(dates, warning=f"{listed} counts as missing", stray_words=odd)
     found = pd.Series(numbers[np.isfinite(numbers)])
     rare = len(found) >= (1 - _STRAY_FRACTION) * len(present)
     if len(stray) <= _STRAY_WORDS and rare and found.nunique() > FEW_CODES:
@@ -147,6 +152,15 @@ def _text(
     if distinct >= _UNIQUE * len(present) and len(present) >= _FEW_ROWS:
         return _unique_words(present)
     return _words(present, distinct, _signs(present))
+
+
+def _stray_dates(present: pd.Series[Any]) -> tuple[str, ...]:
+    """The few words among dates that are none; empty where that is not what the column is."""
+    if not present.iloc[:_LOOK_ROWS].str.match(_YEAR).mean() > _STRAY_FRACTION:
+        return ()
+    odd = strays(_sample(present))
+    rare = present.isin(odd).mean() <= _STRAY_FRACTION
+    return tuple(odd) if rare and len(odd) <= _STRAY_WORDS else ()
 
 
 def _unique_words(present: pd.Series[Any]) -> Guess:

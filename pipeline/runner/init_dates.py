@@ -62,11 +62,25 @@ def day_and_month_swapped(words: Sequence[str], pattern: str) -> str | None:
     return other if parsed(words, other) is not None else None
 
 
+def strays(words: Sequence[str]) -> list[str]:
+    """Those of `words` that are no moments of our time in ISO 8601."""
+    usual = _iso_moments(words).dt.year.between(_FIRST_YEAR, _LAST_YEAR)
+    return [
+        word
+        for word, one in zip(words, usual.tolist(), strict=True)
+        if not (one and _ISO.fullmatch(word))
+    ]
+
+
+def _iso_moments(words: Sequence[str]) -> pd.Series[pd.Timestamp]:
+    texts = pd.Series([word[:19].replace("T", " ").rstrip("Z") for word in words], dtype="str")
+    return pd.to_datetime(texts, format="ISO8601", errors="coerce")
+
+
 def parsed(words: Sequence[str], pattern: str) -> pd.Series[pd.Timestamp] | None:
     """The moments that `words` name, without time zone; None where one of them names none."""
     if pattern == ISO:
-        texts = pd.Series([word[:19].replace("T", " ").rstrip("Z") for word in words], dtype="str")
-        moments = pd.to_datetime(texts, format="ISO8601", errors="coerce")
+        moments = _iso_moments(words)
     else:
         moments = pd.to_datetime(pd.Series(words, dtype="str"), format=pattern, errors="coerce")
     if moments.isna().any() or not moments.dt.year.between(_FIRST_YEAR, _LAST_YEAR).all():

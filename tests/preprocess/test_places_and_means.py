@@ -257,14 +257,31 @@ def test_a_point_that_is_nowhere():
         build(LatitudeConfig, how)
 
 
-def test_both_engines_fit_and_write_the_same(tmp_path: Any):
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_both_engines_fit_and_write_the_same(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, task: str
+):
+    # Blocks that end elsewhere than files and batches do.
+    monkeypatch.setattr("pipeline.preprocess.training_rows.BLOCK_ROWS", 37)
     table = placed(500).assign(w=1.5, who=crowded(500)["who"], shop=crowded(500)["shop"])
     table["family"] = (np.arange(500) // 3).astype(str)
+    if task == "regression":
+        table["label"] = np.exp(table["x"]) + np.random.default_rng(4).normal(size=500)
+    elif task == "multiclass":
+        table["label"] = np.where(table["z"] > 1, "maybe", table["label"])
     columns = {**MEANS, **PLACE, "family": {"kind": "group"}, "w": {"kind": "weight"}}
     results = []
     for engine in ("pandas", "stream"):
         preprocess = Preprocess(tmp_path / engine)
         stream = {"above_rows": 0, "batch_rows": 64}
-        preprocess.run(table, columns, engine=engine, stream=stream, unique_fraction=1.0)
+        preprocess.run(
+            table,
+            columns,
+            label={"column": "label", "task": task},
+            engine=engine,
+            group_rows=90,
+            stream={**stream, "part_rows": 90},
+            unique_fraction=1.0,
+        )
         results.append(written(preprocess))
     assert_alike(*results)

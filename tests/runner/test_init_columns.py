@@ -109,6 +109,18 @@ def test_missing_values_are_counted_in_the_note():
     assert "34% missing" in guessed([None if i % 3 == 0 else i / 7 for i in range(ROWS)]).note
 
 
+@pytest.mark.parametrize(
+    "odd", ["0000-01-01", "0000-01-01T00:00:00+02:00", "tomorrow", "9999-12-31"]
+)
+def test_stray_words_among_dates_count_as_missing(odd: str):
+    values = [odd, *dates("%Y-%m-%d")[1:]]
+    guess = guessed(values)
+    assert (guess.kind, guess.stray_words) == ("datetime", (odd,))
+    assert f"{odd!r} counts as missing" in guess.warning
+    assert guessed(values, text_file=False).kind != "datetime", "no option would make it missing"
+    assert guessed([*cycle(odd)[:300], *dates("%Y-%m-%d")[300:]]).kind != "datetime"
+
+
 def test_stray_words_among_numbers_count_as_missing():
     values = ["?" if i % 9 == 0 else str(i / 4) for i in range(ROWS)]
     guess = guessed(values)
