@@ -17,10 +17,10 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from pipeline.serve.dtypes import Array, dtype_name, enum_of
 from pipeline.serve.predict import fill_spec
 from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import Array, dtype_name, enum_of
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
