@@ -12,6 +12,8 @@ from another process on the same machine (benchmarks/serving_load.py). Sides:
 
 - floor: the signature run in a session of this process, set up as the server's is, one caller;
 - gRPC, REST: the server in a process of its own, callers of 64 rows, one and several at a time;
+- no model: the same bytes sent back by a gRPC server without a model (benchmarks/serving_echo.py),
+  grpcio's own and the embedded server's threads: what gRPC itself takes, and the client;
 - 32 callers of one row each, with batching, against MLflow's server with the same callers;
 - start: from the process to the first answer, less TensorFlow's import and the model's load;
 - swap: a new version is published under load; failed requests and p99 meanwhile;
@@ -70,6 +72,7 @@ NUMBERS = tuple(f"n{i}" for i in range(10))
 WORDS = {"carrier": 16, "origin": 3, "dest": 100, "maker": 15, "engine": 5}
 CALLERS = 32
 SEVERAL = (1, 4, 8)
+NO_MODEL = {"grpcio": "no model, grpcio's own server", "threads": "no model, this server's threads"}
 ROWS = 64
 BATCHING = """max_batch_size { value: 128 } batch_timeout_micros { value: 0 }
 max_enqueued_batches { value: 1000 } num_batch_threads { value: 1 }"""
@@ -242,22 +245,47 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+@contextmanager
+def echo(kind: str) -> Iterator[str]:
+    """A gRPC server without a model, see benchmarks/serving_echo.py; yields its address."""
+    program = Path(__file__).with_name("serving_echo.py")
+    process = subprocess.Popen(
+        [sys.executable, str(program), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        yield f"127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
 def flags(base: Path, *more: str) -> list[str]:
     """Flags for one model `m`."""
     return ["--model_name=m", f"--model_base_path={base}", *more]
 
 
+def called(callers: int) -> str:
+    """`1 caller`, `4 callers`."""
+    return f"{callers} caller{'s' * (callers > 1)}"
+
+
 def against_floor(
     base: Path, version: str, rows_of: Callable[[int], Arrays], seconds: float
 ) -> list[list[str]]:
-    """Rows of the table: floor, gRPC and REST, 64 rows a request."""
+    """Rows of the table: floor, gRPC without a model, gRPC and REST, 64 rows a request."""
     arrays = rows_of(ROWS)
+    request = grpc_request(arrays)
     before = floor(base / version, arrays, seconds)
     found = {}
+    for kind, side in NO_MODEL.items():
+        with echo(kind) as address:
+            for callers in SEVERAL[:2]:
+                found[f"{side}, {called(callers)}"] = measured(address, request, callers, seconds)
     with running(arguments=flags(base)) as server:
         for callers in SEVERAL:
-            name = f"gRPC, {callers} caller{'s' * (callers > 1)}"
-            found[name] = measured(server.grpc_url, grpc_request(arrays), callers, seconds)
+            found[f"gRPC, {called(callers)}"] = measured(server.grpc_url, request, callers, seconds)
         path = "/v1/models/m:predict"
         found["REST, 1 caller"] = measured(
             server.rest_url, json_request(arrays), 1, seconds, path=path

@@ -18,7 +18,8 @@ from pipeline.core.errors import PipelineError
 from pipeline.serve.exchange import Array, SignatureFacts, TensorFacts
 from pipeline.serve.retry import Passing, Patience
 from pipeline.serve.signature_facts import decoded, signature_facts
-from pipeline.serve.tensors import fill_proto, to_array
+from pipeline.serve.tensor_reader import to_array
+from pipeline.serve.tensor_writer import fill_proto
 
 T = TypeVar("T")
 

@@ -17,17 +17,16 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from pipeline.serve.dtypes import Array
+from pipeline.serve.example_answers import CLASSES, SCORES, fill_classes, fill_values
 from pipeline.serve.predict import fill_spec
 from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import Array, dtype_name, enum_of
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
 _INPUTS = "inputs"
-_CLASSES = "classes"
-_SCORES = "scores"
 _OUTPUTS = "outputs"
 
 
@@ -46,7 +45,7 @@ async def classify(
     answers = await _run(servable, [signature], examples, tensors.values(), "Classify")
     response = classification_pb2.ClassificationResponse()
     fill_spec(response.model_spec, servable, name)
-    _fill_classes(response.result, tensors, answers, len(examples))
+    fill_classes(response.result, tensors, answers, len(examples))
     return response
 
 
@@ -65,7 +64,7 @@ async def regress(
     answers = await _run(servable, [signature], examples, [tensor], "Regress")
     response = regression_pb2.RegressionResponse()
     fill_spec(response.model_spec, servable, name)
-    _fill_values(response.result, answers[tensor], len(examples))
+    fill_values(response.result, answers[tensor], len(examples))
     return response
 
 
@@ -102,9 +101,9 @@ async def multi_inference(
         fill_spec(result.model_spec, servable, name)
         if _OUTPUTS in task_tensors:
             values = answers[task_tensors[_OUTPUTS]]
-            _fill_values(result.regression_result, values, len(examples))
+            fill_values(result.regression_result, values, len(examples))
         else:
-            _fill_classes(result.classification_result, task_tensors, answers, len(examples))
+            fill_classes(result.classification_result, task_tensors, answers, len(examples))
     return response
 
 
@@ -143,11 +142,11 @@ def _class_tensors(signature: Signature) -> dict[str, str]:
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if _INPUTS not in signature.inputs:
         raise invalid(f"No classification inputs found in SignatureDef: {signature.proto}")
-    found = {key: signature.outputs[key] for key in (_CLASSES, _SCORES) if key in signature.outputs}
+    found = {key: signature.outputs[key] for key in (CLASSES, SCORES) if key in signature.outputs}
     if not found:
         raise invalid(
             "Expected classification signature outputs to contain at least one of "
-            f'"{_CLASSES}" or "{_SCORES}". Signature was: {signature.proto}'
+            f'"{CLASSES}" or "{SCORES}". Signature was: {signature.proto}'
         )
     return found
 
@@ -195,61 +194,3 @@ async def _run(
     names = list(dict.fromkeys(fetches))
     results = await servable.run(feeds, names, method)
     return dict(zip(names, results, strict=True))
-
-
-def _fill_classes(
-    result: classification_pb2.ClassificationResult,
-    tensors: dict[str, str],
-    answers: dict[str, Array],
-    rows: int,
-) -> None:
-    found = {key: answers[name] for key, name in tensors.items()}
-    for key, array in found.items():
-        _check_classes(key, array, rows)
-    widths = {array.shape[1] for array in found.values()}
-    if len(widths) > 1:
-        raise invalid(
-            "Tensors class and score should match in dim_size(1). Got "
-            f"{found[_CLASSES].shape[1]} vs. {found[_SCORES].shape[1]}"
-        )
-    labels = found[_CLASSES].tolist() if _CLASSES in found else None
-    scores = found[_SCORES].tolist() if _SCORES in found else None
-    for row in range(rows):
-        classes = result.classifications.add().classes
-        for column in range(*widths):
-            one = classes.add()
-            if labels is not None:
-                one.label = labels[row][column].decode("utf-8", errors="replace")
-            if scores is not None:
-                one.score = scores[row][column]
-
-
-def _check_classes(key: str, array: Array, rows: int) -> None:
-    if array.ndim != 2:
-        shape = ",".join(map(str, array.shape))
-        raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got [{shape}]")
-    dtype = np.dtype(object) if key == _CLASSES else np.dtype(np.float32)
-    if array.dtype != dtype:
-        wanted = "DT_STRING" if key == _CLASSES else "DT_FLOAT"
-        raise invalid(f"Expected {key} Tensor of {wanted}. Got: {_enum_name(array)}")
-    if len(array) != rows:
-        raise invalid(f"Expected {key} output batch size of {rows}. Got: {len(array)}")
-
-
-def _enum_name(array: Array) -> str:
-    return f"DT_{dtype_name(enum_of(array)).upper()}"
-
-
-def _fill_values(result: regression_pb2.RegressionResult, values: Array, rows: int) -> None:
-    if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
-        shape = ",".join(map(str, values.shape))
-        raise invalid(
-            "Expected output Tensor shape to be either [batch_size] or "
-            f"[batch_size, 1] but got [{shape}]"
-        )
-    if len(values) != rows:
-        raise invalid(f"Input batch size did not match output batch size: {rows} vs. {len(values)}")
-    if values.dtype != np.float32:
-        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_enum_name(values)}")
-    for value in values.ravel().tolist():
-        result.regressions.add(value=value)

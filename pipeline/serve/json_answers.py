@@ -16,8 +16,8 @@ from json.encoder import encode_basestring
 import numpy as np
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
+from pipeline.serve.dtypes import Array, dtype_name, enum_of
 from pipeline.serve.status import ServingError, invalid
-from pipeline.serve.tensors import Array, dtype_name, enum_of
 
 _BINARY_SUFFIX = "_bytes"
 _DIGITS = {np.dtype(np.float32): "%.9g", np.dtype(np.float64): "%.17g"}

@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeVar
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
+from pipeline.serve.dtypes import Array
 from pipeline.serve.json_shown import shown, type_name
 from pipeline.serve.json_tensors import tensors_of_inputs, tensors_of_instances
 from pipeline.serve.json_text import encoded, parse
 from pipeline.serve.json_values import decode_base64
 from pipeline.serve.json_walk import Inputs
 from pipeline.serve.status import ServingError, invalid
-from pipeline.serve.tensors import Array
 
 ExamplesRequest = TypeVar(
     "ExamplesRequest", classification_pb2.ClassificationRequest, regression_pb2.RegressionRequest

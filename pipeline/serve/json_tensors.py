@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
+from pipeline.serve.dtypes import Array
 from pipeline.serve.json_text import encoded
 from pipeline.serve.json_values import (
     BOOL,
@@ -23,7 +24,6 @@ from pipeline.serve.json_values import (
 )
 from pipeline.serve.json_walk import Inputs, walk, walk_rows
 from pipeline.serve.status import invalid
-from pipeline.serve.tensors import Array
 
 
 def tensors_of_instances(instances: list[Any], inputs: Inputs) -> dict[str, Array]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
+from pipeline.serve.dtypes import DTYPES, Array, dtype_name
 from pipeline.serve.json_shown import shown, type_name
 from pipeline.serve.json_text import encoded
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import DTYPES, Array, dtype_name
 
 Shape = tuple[int, ...]
 

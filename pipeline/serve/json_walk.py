@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.serve.dtypes import Array
 from pipeline.serve.json_shown import shown
 from pipeline.serve.json_values import Shape, array_of, is_base64, leaf
 from pipeline.serve.status import ServingError, invalid
-from pipeline.serve.tensors import Array
 
 Inputs = Mapping[str, int]
 """Dtypes of a signature's inputs, as numbers of types.proto, by alias."""

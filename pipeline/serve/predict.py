@@ -10,9 +10,11 @@ from typing import Any
 
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
+from pipeline.serve.dtypes import Array, dtype_name, enum_of
 from pipeline.serve.servable import DEFAULT_SIGNATURE, Servable, Signature
 from pipeline.serve.status import Code, ServingError, invalid
-from pipeline.serve.tensors import Array, dtype_name, enum_of, fill_content, fill_proto, to_array
+from pipeline.serve.tensor_reader import to_array
+from pipeline.serve.tensor_writer import fill_content, fill_proto
 
 METHODS = (
     "tensorflow/serving/predict",
@@ -42,7 +44,7 @@ async def predict(
     check_method(servable, signature)
     given = dict(request.inputs)
     check_given(signature, given)
-    arrays = {alias: _array(alias, proto) for alias, proto in given.items()}
+    arrays = _arrays(given)
     answers = await run_signature(servable, signature, arrays, request.output_filter)
     response = predict_pb2.PredictResponse()
     fill_spec(response.model_spec, servable, name)
@@ -69,9 +71,10 @@ def check_given(signature: Signature, given: Mapping[str, Any]) -> None:
     Raises:
         ServingError: INVALID_ARGUMENT: names are missing that have no default, or are unknown.
     """
-    wanted, defaults = signature.inputs, signature.proto.defaults
+    wanted = signature.inputs
     if given.keys() == wanted.keys():
         return
+    defaults = signature.proto.defaults
     sent, known = sorted(given), sorted(wanted)
     extra = ",".join(sorted(set(sent) - set(known)))
     missing = ",".join(sorted(set(known) - set(sent)))
@@ -96,11 +99,14 @@ def check_given(signature: Signature, given: Mapping[str, Any]) -> None:
         )
 
 
-def _array(alias: str, proto: Any) -> Array:
-    try:
-        return to_array(proto)
-    except (ValueError, OverflowError) as error:
-        raise invalid(f"tensor parsing error: {alias}") from error
+def _arrays(protos: Mapping[str, Any]) -> dict[str, Array]:
+    arrays = {}
+    for alias, proto in protos.items():
+        try:
+            arrays[alias] = to_array(proto)
+        except (ValueError, OverflowError) as error:
+            raise invalid(f"tensor parsing error: {alias}") from error
+    return arrays
 
 
 async def run_signature(
@@ -114,10 +120,12 @@ async def run_signature(
     Raises:
         ServingError: See `predict`.
     """
-    feeds: dict[str, Array] = {}
-    for alias, name in signature.inputs.items():
-        array = arrays.get(alias)
-        feeds[name] = _array(alias, signature.proto.defaults[alias]) if array is None else array
+    fed = arrays
+    if len(arrays) < len(signature.inputs):
+        defaults = signature.proto.defaults
+        missing = signature.inputs.keys() - arrays.keys()
+        fed = {**arrays, **_arrays({alias: defaults[alias] for alias in missing})}
+    feeds = {name: fed[alias] for alias, name in signature.inputs.items()}
     wanted = _chosen(signature, output_filter) if output_filter else signature.outputs
     _check_kinds(signature, feeds)
     servable.asked(arrays)
@@ -130,7 +138,7 @@ def _check_kinds(signature: Signature, feeds: Mapping[str, Array]) -> None:
 
     The session callables used here say it otherwise. Arguments are counted by tensor name.
     """
-    if all(array.dtype == signature.kinds[name] for name, array in feeds.items()):
+    if {name: array.dtype for name, array in feeds.items()} == signature.kinds:
         return
     for position, (name, array) in enumerate(sorted(feeds.items())):
         if array.dtype != signature.kinds[name]:

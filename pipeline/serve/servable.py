@@ -17,11 +17,11 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from pipeline.core.errors import PipelineError
 from pipeline.serve.batches import Batches
+from pipeline.serve.dtypes import Array, kind_of
 from pipeline.serve.limits import LimitedSession
 from pipeline.serve.loading import Loading
 from pipeline.serve.runs import Done, Results, Run
 from pipeline.serve.status import Code, ServingError
-from pipeline.serve.tensors import Array, kind_of
 
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT = "Predict"

@@ -6,18 +6,13 @@ import contextlib
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
-import uvicorn
 
 from pipeline.core.errors import PipelineError
 from pipeline.serve.api import Api
-from pipeline.serve.http import LimitedProtocol
 from pipeline.serve.loading import loading_of
 from pipeline.serve.manager import Manager
 from pipeline.serve.model_config import read_models
@@ -25,15 +20,13 @@ from pipeline.serve.models import check_base_paths
 from pipeline.serve.options import Options
 from pipeline.serve.ports import port_taken, reserve
 from pipeline.serve.request_log import RequestLog
-from pipeline.serve.rest import Rest
+from pipeline.serve.rest_server import RestServer
 from pipeline.serve.rpc import GrpcServer
 from pipeline.serve.servable import Servable
 from pipeline.serve.status import ServingError
 from pipeline.serve.warmup import warm_up
 
 log = logging.getLogger(__name__)
-
-_BACKLOG = 2048
 
 
 class Server:
@@ -63,9 +56,7 @@ class Server:
         self._log = RequestLog(options.request_log) if options.request_log else None
         self._watchers: list[threading.Thread] = []
         self._grpc: GrpcServer | None = None
-        self._rest: uvicorn.Server | None = None
-        self._rest_thread: threading.Thread | None = None
-        self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
+        self._rest: RestServer | None = None
 
     def _load(self, name: str, version: int, folder: Path) -> Servable:
         servable = Servable(
@@ -105,7 +96,9 @@ class Server:
             if grpc_ or options.grpc.socket:
                 self._start_grpc(grpc_)
             if rest:
-                self._start_rest(rest.dup())
+                self.rest_port = rest.getsockname()[1]
+                self._rest = RestServer(self._api, options)
+                self._rest.start(rest.dup())
         self._watch(self.manager.refresh, options.poll_seconds)
         if options.model_config_file:
             self._watch(self._reread_config, options.config_poll_seconds)
@@ -156,36 +149,6 @@ class Server:
         server.start()
         self._grpc = server
 
-    def _start_rest(self, reserved: socket.socket) -> None:
-        self.rest_port = reserved.getsockname()[1]
-        options = self.options.rest
-        app = Rest(self._api, self._pool, options)
-        config = uvicorn.Config(
-            app,
-            http=partial(LimitedProtocol, options.timeout_seconds),  # type: ignore[arg-type]
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            proxy_headers=False,
-            backlog=_BACKLOG,
-            limit_concurrency=options.max_connections,
-            timeout_graceful_shutdown=round(self.options.drain_seconds),
-        )
-        config.load()
-        if self.options.tls:
-            config.ssl = self.options.tls.context()
-        self._rest = uvicorn.Server(config)
-        self._rest_thread = threading.Thread(
-            target=self._rest.run, kwargs={"sockets": [reserved]}, daemon=True
-        )
-        self._rest_thread.start()
-        while not self._rest.started:
-            if not self._rest_thread.is_alive():
-                raise port_taken(self.options.host, self.rest_port or 0)
-            time.sleep(0.01)
-
     def _watch(self, look: Callable[[], None], seconds: float) -> None:
         """Calls `look` every so many seconds until the end; 0: never."""
         if not seconds:
@@ -220,14 +183,12 @@ class Server:
         self.ending.set()
         if self._grpc:
             self._grpc.stop(self.options.drain_seconds)
-        if self._rest and self._rest_thread:
-            self._rest.should_exit = True
-            self._rest_thread.join()
+        if self._rest:
+            self._rest.stop()
         if self._grpc:
             self._grpc.wait()
         for watcher in self._watchers:
             watcher.join()
-        self._pool.shutdown()
         self.manager.close()
         if self._log:
             self._log.close()

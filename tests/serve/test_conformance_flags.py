@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import PipelineError, UsageError
-from pipeline.serve.flags import REFUSED, WITHOUT_EFFECT, parse_flags
+from pipeline.serve.flag_parser import REFUSED, WITHOUT_EFFECT
+from pipeline.serve.flags import parse_flags
 from pipeline.serve.metrics import DEFAULT_PATH
 from pipeline.serve.options import Options
 

@@ -25,7 +25,8 @@ from tensorflow_serving.apis import (
 )
 
 from pipeline.core.server_process import Running
-from pipeline.serve.tensors import fill_content, fill_proto, to_array
+from pipeline.serve.tensor_reader import to_array
+from pipeline.serve.tensor_writer import fill_content, fill_proto
 
 TIMEOUT = 30
 """Seconds; far more than any of these may take, so that a hang is seen."""
