@@ -10,6 +10,7 @@ its standard input.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,10 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import grpc
 
 from pipeline.serve.calls import Call, Calls
-from pipeline.serve.options import Options
 
 _SERVICE = "tensorflow.serving.PredictionService"
-_THREADS = Options(()).threads
+_THREADS = (os.cpu_count() or 1) + 1
 
 
 def echo(call: Call) -> None:

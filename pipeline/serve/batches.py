@@ -30,6 +30,7 @@ class Batches:
     """
 
     def __init__(self, session: LimitedSession, batching: Batching) -> None:
+        self._session = session
         self._batching = batching
         self._queues = BatchQueues(batching)
         self._runner = BatchRunner(session, batching.allowed_sizes)
@@ -62,10 +63,12 @@ class Batches:
         if not self._queues.has_room_for(key):
             return None
         if self._may_run_at_once(len(arrays[0])):
-            start, holds_thread = self._run_at_once, True
-        else:
-            start, holds_thread = self._add, False
-        return Run(lambda *done: start(key, Task(arrays, *done)), holds_thread)
+            return Run(
+                lambda *done: self._run_at_once(key, Task(arrays, *done)),
+                holds_thread=True,
+                takes_long=self._session.takes_long(fetches),
+            )
+        return Run(lambda *done: self._add(key, Task(arrays, *done)), holds_thread=False)
 
     def _may_run_at_once(self, rows: int) -> bool:
         """Takes a thread's place where one is free and nothing is waited for.

@@ -48,12 +48,18 @@ class LimitedSession:
         begin = time.monotonic()
         if begin > deadline:
             raise tf.errors.DeadlineExceededError(None, None, "the time limit passed in the queue")
-        first = fetches[0] if fetches else ""
-        is_long = self._seconds.get(first, 0) > _LONG_SECONDS
-        limit = _limit_ms(deadline - begin) if is_long else 0
+        limit = _limit_ms(deadline - begin) if self.takes_long(fetches) else 0
         results = self._session.run(feeds, fetches, limit)
-        self._seconds[first] = time.monotonic() - begin
+        self._seconds[_first(fetches)] = time.monotonic() - begin
         return results
+
+    def takes_long(self, fetches: Sequence[str]) -> bool:
+        """Whether the last run for these tensors took long."""
+        return self._seconds.get(_first(fetches), 0) > _LONG_SECONDS
+
+
+def _first(fetches: Sequence[str]) -> str:
+    return fetches[0] if fetches else ""
 
 
 def _limit_ms(seconds: float) -> int:

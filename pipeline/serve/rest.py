@@ -32,7 +32,7 @@ from pipeline.serve.rest_models import metadata_answer, status_answer
 from pipeline.serve.rest_paths import bare, decoded, is_api, is_uri, model_spec, path_of
 from pipeline.serve.rest_paths import parse as parse_path
 from pipeline.serve.rest_replies import CORS, TEXT, Reply, failure, page, refusal, unnamed
-from pipeline.serve.runs import Results, Run, drive
+from pipeline.serve.runs import Results, Run, drive, here
 from pipeline.serve.servable import DEFAULT_SIGNATURE
 from pipeline.serve.status import Code, ServingError, invalid
 
@@ -97,9 +97,9 @@ class Rest:
             loop.call_soon_threadsafe(give, await answer)
 
         if takes_long:
-            self.pool.submit(drive, deliver(), None, deadline)
+            self.pool.submit(drive, deliver(), here, deadline)
         else:
-            drive(deliver(), self.pool, deadline)
+            drive(deliver(), lambda _run: self.pool, deadline)
         return future
 
     async def answer(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
@@ -25,12 +27,14 @@ from pipeline.serve.api import Api
 from pipeline.serve.calls import Call, Calls
 from pipeline.serve.metrics import Metrics
 from pipeline.serve.options import GrpcOptions
-from pipeline.serve.runs import drive
+from pipeline.serve.runs import Run, drive
 from pipeline.serve.status import Code, ServingError
 from pipeline.serve.tls import Tls
 
 log = logging.getLogger(__name__)
 
+_MOST_THREADS = (os.cpu_count() or 1) + 1
+"""Threads that receive calls and answer what is quick; more would take Python from each other."""
 _SERVICES = (
     "",
     "PredictionService",
@@ -41,35 +45,39 @@ _SERVICES = (
 """Names that the health service answers for: '' is the server, the next two the real server's."""
 
 
-def _methods(api: Api) -> dict[str, Callable[[Call], None]]:
-    """What answers the calls of each method."""
+def _methods(api: Api, pool: Executor) -> dict[str, Callable[[Call], None]]:
+    """What answers the calls of each method; what takes long goes to the pool."""
     prediction, model = (
         "/tensorflow.serving.PredictionService/",
         "/tensorflow.serving.ModelService/",
     )
     count = api.metrics
+    answering = partial(_answering, pool)
+    reload = answering(model_management_pb2.ReloadConfigRequest, _at_once(api.reload))
+
+    def reload_elsewhere(call: Call) -> None:
+        pool.submit(reload, call)
+
     return {
-        f"{prediction}Predict": _answering(
+        f"{prediction}Predict": answering(
             predict_pb2.PredictRequest, _counted("Predict", api.predict, count)
         ),
-        f"{prediction}Classify": _answering(
+        f"{prediction}Classify": answering(
             classification_pb2.ClassificationRequest, _counted("Classify", api.classify, count)
         ),
-        f"{prediction}Regress": _answering(
+        f"{prediction}Regress": answering(
             regression_pb2.RegressionRequest, _counted("Regress", api.regress, count)
         ),
-        f"{prediction}MultiInference": _answering(
+        f"{prediction}MultiInference": answering(
             inference_pb2.MultiInferenceRequest, api.multi_inference
         ),
-        f"{prediction}GetModelMetadata": _answering(
+        f"{prediction}GetModelMetadata": answering(
             get_model_metadata_pb2.GetModelMetadataRequest, _at_once(api.metadata)
         ),
-        f"{model}GetModelStatus": _answering(
+        f"{model}GetModelStatus": answering(
             get_model_status_pb2.GetModelStatusRequest, _at_once(api.status)
         ),
-        f"{model}HandleReloadConfigRequest": _answering(
-            model_management_pb2.ReloadConfigRequest, _at_once(api.reload)
-        ),
+        f"{model}HandleReloadConfigRequest": reload_elsewhere,
     }
 
 
@@ -91,7 +99,7 @@ def _at_once(method: Callable[[Any], Any]) -> Method:
     return answer
 
 
-def _answering(kind: Any, method: Method) -> Callable[[Call], None]:
+def _answering(pool: Executor, kind: Any, method: Method) -> Callable[[Call], None]:
     async def answer(call: Call) -> None:
         if call.is_over:  # while it waited
             call.refuse(ServingError(Code.CANCELLED, "cancelled before it was run"))
@@ -106,7 +114,10 @@ def _answering(kind: Any, method: Method) -> Callable[[Call], None]:
             log.exception("a gRPC request failed")
             call.refuse(ServingError(Code.INTERNAL, "internal error, see the server's log"))
 
-    return lambda call: drive(answer(call), deadline=call.deadline)
+    def elsewhere(run: Run) -> Executor | None:
+        return pool if run.takes_long else None
+
+    return lambda call: drive(answer(call), elsewhere, call.deadline)
 
 
 def _parsed(kind: Any, message: bytes) -> Any:
@@ -127,10 +138,11 @@ class GrpcServer:
 
     def __init__(self, api: Api, threads: int, options: GrpcOptions) -> None:
         pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="health")
+        self._long = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc long")
         self._server = grpc.server(pool, options=_arguments(options))
         self._ended = threading.Event()
         self._health = health.HealthServicer()
-        self._calls = Calls(self._server, _methods(api), threads)
+        self._calls = Calls(self._server, _methods(api, self._long), min(threads, _MOST_THREADS))
         if options.health:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
@@ -166,6 +178,7 @@ class GrpcServer:
         """Waits until the last request has ended."""
         self._ended.wait()
         self._calls.end()
+        self._long.shutdown()
 
 
 def _arguments(options: GrpcOptions) -> list[tuple[str, int | str]]:

@@ -28,10 +28,12 @@ class Run:
         start: Starts it, with what to call once, from any thread, and the deadline by
             `time.monotonic`.
         holds_thread: Whether `start` comes back only when the graph has run.
+        takes_long: Whether it is known to take long then.
     """
 
     start: Callable[[Done, float], None]
     holds_thread: bool
+    takes_long: bool = False
 
     def __await__(self) -> Generator[Run, Results, Results]:
         """The results; raises what the run ended with."""
@@ -39,9 +41,17 @@ class Run:
         return results
 
 
+Elsewhere = Callable[[Run], Executor | None]
+"""Says where a run happens that holds a thread; None: in the thread that comes to it."""
+
+
+def here(_run: Run) -> None:
+    """Runs everything in the thread that comes to it."""
+
+
 def drive(
     coroutine: Coroutine[Run, Results | None, None],
-    elsewhere: Executor | None = None,
+    elsewhere: Elsewhere = here,
     deadline: float = NEVER,
     results: Results | None = None,
     error: BaseException | None = None,
@@ -50,7 +60,7 @@ def drive(
 
     Args:
         coroutine: What to carry on; it delivers its answer itself.
-        elsewhere: Where runs happen that hold a thread; None: here.
+        elsewhere: Where runs happen that hold a thread.
         deadline: When nobody waits any more, by `time.monotonic`.
         results: Of the run that the coroutine waits for.
         error: Why there are none.
@@ -63,8 +73,9 @@ def drive(
     def go_on(results: Results | None, error: BaseException | None) -> None:
         drive(coroutine, elsewhere, deadline, results, error)
 
-    if run.holds_thread and elsewhere:
-        elsewhere.submit(run.start, go_on, deadline)
+    pool = elsewhere(run) if run.holds_thread else None
+    if pool:
+        pool.submit(run.start, go_on, deadline)
     else:
         run.start(go_on, deadline)
 

@@ -118,7 +118,7 @@ class Servable:
         start = time.perf_counter()
         try:
             batched = self._batches.run(feeds, tuple(fetches)) if self._batches else None
-            results = await (batched or Run(self._running(feeds, fetches), holds_thread=True))
+            results = await (batched or self._alone(feeds, fetches))
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
         except (TypeError, ValueError) as error:
@@ -132,9 +132,7 @@ class Servable:
         if self.record:
             self.record(self.name, self.version, content)
 
-    def _running(
-        self, feeds: Mapping[str, Array], fetches: Sequence[str]
-    ) -> Callable[[Done, float], None]:
+    def _alone(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> Run:
         def run(done: Done, deadline: float) -> None:
             try:
                 results = self._limited.run(feeds, fetches, deadline)
@@ -143,7 +141,7 @@ class Servable:
             else:
                 done(results, None)
 
-        return run
+        return Run(run, holds_thread=True, takes_long=self._limited.takes_long(fetches))
 
     def acquire(self) -> bool:
         """Takes part in the use of the session; False where it is closed or about to be."""

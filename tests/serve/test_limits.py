@@ -83,6 +83,16 @@ def test_a_run_is_stopped_after_its_time_limit_and_its_thread_is_free(
     until(lambda: answers(server))
 
 
+def test_what_is_known_to_take_long_holds_up_nothing_that_is_quick(
+    server: Server, stub: prediction_service_pb2_grpc.PredictionServiceStub
+) -> None:
+    stub.Predict(request(1, signature="slow"), timeout=60)
+    endless = stub.Predict.future(request(ENDLESS, signature="slow"), timeout=2)
+    assert stub.Predict(request(0), timeout=60).outputs["y"].float_val == [2.0]
+    assert not endless.done()
+    assert endless.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 def test_a_deadline_that_has_passed_is_not_run(version_folders: Path) -> None:
     with SavedModelSession(version_folders / "1") as session:
         limited = LimitedSession(session)
