@@ -132,20 +132,21 @@ def prepare_in_parts(
 ) -> Prepared:
     """The stream engine, or Dask; working copies live as long as `stack`."""
     from pipeline.preprocess import stream
-    from pipeline.preprocess.split_files import publish_splits
+    from pipeline.preprocess.split_files import growing_splits
     from pipeline.preprocess.workers import hired
 
     scratch = stack.enter_context(stream.scratch_folder(artifacts.root))
     job = planned(config, columns, artifacts, scratch)
+    files = stack.enter_context(growing_splits(job))
     with hired(config.preprocess, len(job.parts), dask=dask) as workers:
         cleaned = stream.first_pass(job, workers)
         advance(2, "checked")
-        label, divided = stream.second_pass(job, cleaned, workers)
+        label, divided = stream.second_pass(job, cleaned, workers, files)
         advance(1, "cleaned")
     _warn_of_unseen_classes(label, divided.label)
     rows = divided.shared.counts
     return Prepared(
-        train=FileRows(divided.summaries, job.whole("train")),
+        train=FileRows(divided.summaries, partial(files.path, "train")),
         samples={
             name: pa.concat_tables(tables).to_pandas() for name, tables in divided.samples.items()
         },
@@ -153,7 +154,7 @@ def prepare_in_parts(
         label=label,
         label_seen=divided.label,
         steps=[one.step for one in cleaned.done],
-        write=partial(publish_splits, job),
+        write=files.publish,
     )
 
 

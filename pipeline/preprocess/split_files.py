@@ -7,7 +7,7 @@ left out, or one added; only then are the rows written once more.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,39 +24,64 @@ from pipeline.preprocess.parts import Job, Part
 from pipeline.preprocess.target_means import OutOfFold
 
 
+class SplitFiles:
+    """The splits, which grow in a thread of their own.
+
+    Args:
+        job: The job.
+        stack: Holds what writes; when it is closed the files are complete.
+    """
+
+    def __init__(self, job: Job, stack: ExitStack) -> None:
+        self._job = job
+        self._stack = stack
+        self._taken: list[Future[None]] = []
+        self._write = {name: stack.enter_context(parquet_rows(job.whole(name))) for name in SPLITS}
+        self._pool = stack.enter_context(ThreadPoolExecutor(1))
+
+    def take(self, part: Part) -> None:
+        """Takes over what a part gave each split; parts come in their order."""
+        self._taken.append(self._pool.submit(self._append, part))
+
+    def path(self, name: Split) -> Path:
+        """The file of a split, once all that was taken over is in it."""
+        for one in self._taken:
+            one.result()
+        self._stack.close()
+        return self._job.whole(name)
+
+    def publish(self, features: FeatureSet, extra: OutOfFold | None, folder: Path) -> None:
+        """Moves the splits into `folder`, with the `extra` columns of the training split."""
+        wanted = [*(column.name for column in features.columns), *features.kept, LABEL]
+        for name in SPLITS:
+            further = extra if name == "train" else None
+            whole, target = self.path(name), folder / f"{name}.parquet"
+            if further is None and parquet.read_schema(whole).names == wanted:
+                shutil.move(whole, target)
+            else:
+                _write_anew(whole, wanted, further, target)
+
+    def give_up(self) -> None:
+        """Leaves out what has not been begun."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _append(self, part: Part) -> None:
+        for name, write in self._write.items():
+            path = self._job.split(name, part)
+            for table in tables_of(path):
+                write(table)
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
-def growing_splits(job: Job) -> Iterator[Callable[[Part], None]]:
-    """A function that takes over what a part gave each split; parts come in their order."""
-    taken: list[Future[None]] = []
+def growing_splits(job: Job) -> Iterator[SplitFiles]:
+    """The splits while they grow; nothing goes on growing after the block."""
     with ExitStack() as stack:
-        groups = {name: stack.enter_context(parquet_rows(job.whole(name))) for name in SPLITS}
-        pool = stack.enter_context(ThreadPoolExecutor(1))
+        files = SplitFiles(job, stack)
         try:
-            yield lambda part: taken.append(pool.submit(_take, job, part, groups))
-            for one in taken:
-                one.result()
+            yield files
         finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _take(job: Job, part: Part, groups: Mapping[Split, Callable[[pa.Table], None]]) -> None:
-    for name, write in groups.items():
-        path = job.split(name, part)
-        for table in tables_of(path):
-            write(table)
-        path.unlink(missing_ok=True)
-
-
-def publish_splits(job: Job, features: FeatureSet, extra: OutOfFold | None, folder: Path) -> None:
-    """Moves the splits into `folder`, with the `extra` columns of the training split."""
-    wanted = [*(column.name for column in features.columns), *features.kept, LABEL]
-    for name in SPLITS:
-        further = extra if name == "train" else None
-        whole, target = job.whole(name), folder / f"{name}.parquet"
-        if further is None and parquet.read_schema(whole).names == wanted:
-            shutil.move(whole, target)
-        else:
-            _write_anew(whole, wanted, further, target)
+            files.give_up()
 
 
 def _write_anew(whole: Path, wanted: list[str], extra: OutOfFold | None, target: Path) -> None:

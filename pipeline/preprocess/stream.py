@@ -36,7 +36,7 @@ from pipeline.preprocess.part_split import (
     split_part,
 )
 from pipeline.preprocess.parts import Job, raw_batches
-from pipeline.preprocess.split_files import growing_splits
+from pipeline.preprocess.split_files import SplitFiles
 from pipeline.preprocess.split_random import Ranked, tenths
 from pipeline.preprocess.stream_check import BatchCheck
 from pipeline.preprocess.workers import Workers
@@ -95,8 +95,10 @@ def _example(job: Job, name: str, part: int, row: int) -> str:
     raise ValueError(f"part {part} has no row {row}")
 
 
-def second_pass(job: Job, cleaned: Cleaned, workers: Workers) -> tuple[Label, Divided]:
-    """Shares the rows between the splits, and writes each part of each split.
+def second_pass(
+    job: Job, cleaned: Cleaned, workers: Workers, files: SplitFiles
+) -> tuple[Label, Divided]:
+    """Shares the rows between the splits, and lets `files` take over each part of each split.
 
     Raises:
         DataError: One class or value only, or an empty split, is left.
@@ -112,12 +114,10 @@ def second_pass(job: Job, cleaned: Cleaned, workers: Workers) -> tuple[Label, Di
     }
     plan = Plan(label, frozenset(always), _ranked(job, label, workers))
     whole = no_rows(job, plan)
-    with growing_splits(job) as take:
-        for part, seen in zip(
-            job.parts, workers.map(partial(split_part, job, plan), job.parts), strict=True
-        ):
-            whole.merge(seen)
-            take(part)
+    found = workers.map(partial(split_part, job, plan), job.parts)
+    for part, seen in zip(job.parts, found, strict=True):
+        whole.merge(seen)
+        files.take(part)
     whole.shared.refuse(config.split)
     return label, whole
 

@@ -6,7 +6,7 @@ whichever engine works, so that sums over them are the same to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,11 +68,11 @@ class FileRows:
 
     Attributes:
         summaries: By column, of the kinds that have one.
-        path: The rows as Parquet.
+        path: Gives the file of the rows, once they all are in it.
     """
 
     summaries: Mapping[str, Summary]
-    path: Path
+    path: Callable[[], Path]
 
     def __getitem__(self, name: str, /) -> Summary:
         """What is remembered of a column."""
@@ -92,6 +92,6 @@ class FileRows:
 
     def _batches(self, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         columns = None if names is None else list(names)
-        with parquet.ParquetFile(self.path) as file:
+        with parquet.ParquetFile(self.path()) as file:
             for group in range(file.num_row_groups):
                 yield from file.iter_batches(BLOCK_ROWS, row_groups=[group], columns=columns)
