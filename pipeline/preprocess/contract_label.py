@@ -49,25 +49,18 @@ def strange_classes(
     if not rows:
         return
     if how.classes:
-        yield Anomaly(
-            kind="not_allowed",
-            severity="error",
-            column=how.column,
-            rows=rows,
-            fraction=rows / of,
-            text=f"is a class of the label: not so in {rows:,} of {of:,} rows",
-            examples=tuple(examples(typed.raw[how.column], np.flatnonzero(strange), shown)),
-        )
-        return
-    counts: pd.Series[int] = values[strange].value_counts()
+        text = f"is a class of the label: not so in {rows:,} of {of:,} rows"
+        named = examples(typed.raw[how.column], np.flatnonzero(strange), shown)
+    else:
+        counts: pd.Series[int] = values[strange].value_counts()
+        text = f"{len(counts):,} classes that training never saw, in {rows:,} rows"
+        named = [f"{shortened(repr(word))}: {n:,} rows" for word, n in counts.head(shown).items()]
     yield Anomaly(
-        kind="new_words",
-        severity="warning",
+        kind="not_allowed" if how.classes else "new_words",
+        severity="error" if how.classes else "warning",
         column=how.column,
         rows=rows,
         fraction=rows / of,
-        text=f"{len(counts):,} classes that training never saw, in {rows:,} rows",
-        examples=tuple(
-            f"{shortened(repr(word))}: {count:,} rows" for word, count in counts.head(5).items()
-        ),
+        text=text,
+        examples=tuple(named),
     )

@@ -16,6 +16,7 @@ from pipeline.core.features import BagFeature
 from pipeline.core.words import hashed
 from pipeline.preprocess.config import ListConfig, TextConfig
 from pipeline.preprocess.summary_bags import Bag
+from pipeline.preprocess.summary_counts import most_frequent
 from pipeline.preprocess.training_rows import Rows
 
 
@@ -31,10 +32,7 @@ def fit_bag(train: Rows, name: str, how: TextConfig | ListConfig) -> BagFeature:
         DataError: No word occurs often enough to be known, and none is hashed.
     """
     seen: Bag = train[name]
-    rows_with = seen.rows_with
-    known = rows_with[rows_with >= how.min_count]
-    # The words are in order: sorting stably by count leaves ties in the order of the words.
-    known = known.sort_values(ascending=False, kind="stable")[: how.max_size]
+    known = most_frequent(seen.rows_with, how.min_count, how.max_size)
     if known.empty and not how.hash_buckets:
         raise DataError(
             f"no word of column '{name}' occurs in {how.min_count} training rows",

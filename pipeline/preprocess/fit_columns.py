@@ -28,6 +28,7 @@ from pipeline.preprocess.config import (
     NumericConfig,
 )
 from pipeline.preprocess.summary_cells import Cells, Moments
+from pipeline.preprocess.summary_counts import most_frequent
 from pipeline.preprocess.summary_numbers import Numbers
 from pipeline.preprocess.summary_words import Dates, Truths, Words
 
@@ -208,10 +209,8 @@ def quantile_boundaries(
 def _fit_words(name: str, seen: Words, how: CategoricalConfig) -> CategoricalFeature:
     counts = seen.counts
     _refuse_empty(name, len(counts), seen.rows)
-    known = counts[counts >= max(how.min_count, how.min_fraction * seen.present)]
-    # The words are in order: sorting stably by count leaves ties in the order of the words.
-    known = known.sort_values(ascending=False, kind="stable")[: how.max_size]
-    vocabulary = tuple(known.index.tolist())
+    at_least = max(how.min_count, how.min_fraction * seen.present)
+    vocabulary = tuple(most_frequent(counts, at_least, how.max_size).index.tolist())
     oov_buckets = max(how.hash_buckets, 1)
     return CategoricalFeature(
         name=name,

@@ -30,6 +30,7 @@ from pipeline.preprocess.config_together import only
 from pipeline.preprocess.fit_bags import fit_bag
 from pipeline.preprocess.fit_columns import fit_column
 from pipeline.preprocess.fit_places import fit_place
+from pipeline.preprocess.summary_counts import most_frequent
 from pipeline.preprocess.summary_words import Words
 from pipeline.preprocess.target_means import label_outputs, smoothed, target_scales, word_sums
 from pipeline.preprocess.training_rows import Rows
@@ -99,9 +100,7 @@ def _frequent(seen: Words, how: TargetConfig) -> tuple[str, ...]:
     counts = seen.counts
     if seen.missing:
         counts = pd.concat([pd.Series({"": seen.missing}), counts])
-    known = counts[counts >= how.min_count]
-    # The words are in order: sorting stably by count leaves ties in the order of the words.
-    return tuple(known.sort_values(ascending=False, kind="stable")[: how.max_size].index.tolist())
+    return tuple(most_frequent(counts, how.min_count, how.max_size).index.tolist())
 
 
 def _sums_of_words(

@@ -126,6 +126,18 @@ class NumberCounts:
         return int(self.counts[place]) if there else 0
 
 
+def most_frequent(counts: pd.Series[Any], at_least: float, most: int) -> pd.Series[Any]:
+    """The `most` largest of the counts that are `at_least` so large, the largest first.
+
+    Args:
+        counts: By word; the words in order, and so are those of equal counts in what comes out.
+        at_least: Smaller counts are left out.
+        most: How many are kept.
+    """
+    large = counts[counts >= at_least]
+    return large.sort_values(ascending=False, kind="stable")[:most]
+
+
 def _outliving(counts: Ints, most: int) -> tuple[NDArray[np.bool_], int]:
     """Which counts, `most` at most, stay above 0 when all get smaller by one number, and that."""
     place = len(counts) - most - 1
