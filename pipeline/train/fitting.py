@@ -16,6 +16,7 @@ from pipeline.train.balance import Pace, WorkerPace
 from pipeline.train.checkpoint import Checkpoints, Saver, require_same_start
 from pipeline.train.config import TrainConfig, TrainStageConfig
 from pipeline.train.core import build_core, dtype_policy, require_whole_steps
+from pipeline.train.dropout import with_bytes
 from pipeline.train.examples import Examples
 from pipeline.train.input import Share, Source, endless
 from pipeline.train.plan import Plan, plan_of
@@ -183,8 +184,9 @@ def trainer_of(
     the stages that load it know nothing of training.
     """
     options = config.train
+    trained = core if tf.config.list_physical_devices("GPU") else with_bytes(core)
     with dtype_policy(options.precision):  # where Keras looks whether to scale the loss
-        trainer = Trainer(core.input, core.output)
+        trainer = Trainer(trained.input, trained.output)
     rate, schedule = scaled_rate(config, cut.batch_rows)
     trainer.compile(
         optimizer=optimization.optimizer(

@@ -95,6 +95,10 @@ class Share:
         cut = tf.reshape(rows, [self.team, -1, *rows.shape[1:]])
         return cut[self.first : self.first + self.replicas]
 
+    def only(self, rows: tf.Tensor) -> tf.Tensor:
+        """`[batch_rows, ...]` to `[batch_rows / team, ...]`, for a share of one replica."""
+        return self.of(rows)[0]
+
 
 WHOLE = Share(first=0, replicas=1, team=1)
 """The only replica there is."""
@@ -137,6 +141,10 @@ def endless(
     picked = picked.rebatch(batch_rows, drop_remainder=True)
     if (draw := source.draw) is not None:
         picked = picked.enumerate(first_batch).map(lambda batch, rows: draw(rows, seed, batch))
-    if share != WHOLE:
-        picked = picked.map(lambda drawn: tf.nest.map_structure(share.of, drawn)).unbatch()
-    return picked.map(source.gather()).prefetch(_PREFETCHED_BATCHES).with_options(options)
+    gather = source.gather()
+    if share.replicas == 1:  # a step less, which a small model feels
+        batches = picked.map(lambda drawn: gather(tf.nest.map_structure(share.only, drawn)))
+    else:
+        picked = picked.map(lambda drawn: tf.nest.map_structure(share.of, drawn))
+        batches = picked.unbatch().map(gather)
+    return batches.prefetch(_PREFETCHED_BATCHES).with_options(options)

@@ -29,10 +29,7 @@ Stream = Callable[[int, int], tf.data.Dataset]
 """Makes the batches of some replicas, from the first one's number and how many they are."""
 
 
-Gradient = Any
-"""A dense tensor, or `tf.IndexedSlices` for the rows of an embedding."""
-
-Gradients = list[Gradient]
+Gradients = list[tf.Tensor]
 
 
 class Team:
@@ -155,22 +152,11 @@ class Workers(Team):
     def _total(
         self, gradients: Gradients, numbers: tf.Tensor, clip_norm: tf.Tensor | None
     ) -> tuple[Gradients, tf.Tensor]:
-        """One collective operation for all dense tensors, since each one costs milliseconds.
-
-        Where nothing is clipped, slices of embeddings are put behind each other, not added up:
-        Keras's optimisers then take each slice's square by itself, and would give another answer
-        than in one process.
-        """
+        """One collective operation for all tensors, since each one costs milliseconds."""
+        *added, numbers = self._added([*gradients, numbers])
         if clip_norm is not None:
-            square = _square_of_slices(gradients)
-            *dense, extended = self._added([*_dense(gradients), tf.concat([numbers, [square]], 0)])
-            factor = _factor(gradients, dense, extended[-1], clip_norm)
-            return [gradient * factor for gradient in dense], extended[:-1]
-        dense = [gradient for gradient in gradients if not isinstance(gradient, tf.IndexedSlices)]
-        slices = [gradient for gradient in gradients if isinstance(gradient, tf.IndexedSlices)]
-        *added, numbers = self._added([*dense, numbers])
-        both = {True: iter(self._joined(slices)), False: iter(added)}
-        return [next(both[isinstance(g, tf.IndexedSlices)]) for g in gradients], numbers
+            added = _clipped(added, added, clip_norm)
+        return added, numbers
 
     def _added(self, tensors: Gradients) -> Gradients:
         flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
@@ -182,24 +168,6 @@ class Workers(Team):
             return self._strategy.run(_sum, args=(vector,))
         total = tf.numpy_function(self._ring.add_up, [vector], tf.float32)
         return tf.ensure_shape(total, vector.shape)
-
-    def _joined(self, slices: Gradients) -> Gradients:
-        if not slices:
-            return []
-        values = tf.concat([tf.reshape(each.values, [-1]) for each in slices], 0)
-        indices = tf.concat([tf.cast(each.indices, tf.int32) for each in slices], 0)
-        values, indices = self._strategy.run(_concat_both, args=(values[None], indices[None]))
-        counts = [each.values.shape.num_elements() for each in slices]
-        rows = [each.indices.shape.num_elements() for each in slices]
-        split = zip(slices, tf.split(values, counts, 1), tf.split(indices, rows, 1), strict=True)
-        return [
-            tf.IndexedSlices(
-                tf.reshape(value, [-1, each.values.shape[-1]]),
-                tf.reshape(index, [-1]),
-                each.dense_shape,
-            )
-            for each, value, index in split
-        ]
 
     def gather(self, rows: NDArray[Any]) -> NDArray[Any]:
         """See `Team.gather`."""
@@ -225,10 +193,6 @@ def _sum(vector: tf.Tensor) -> tf.Tensor:
 
 def _concat(rows: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)
-
-
-def _concat_both(values: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return _concat(values), _concat(indices)
 
 
 class Mirrored(Team):
@@ -273,38 +237,15 @@ class Mirrored(Team):
         sums = tf.distribute.ReduceOp.SUM
         if clip_norm is None:
             return gradients, total(sums, numbers), tf.zeros([], tf.float64)
-        mine = _dense(gradients)
-        *added, square, numbers = total(sums, [*mine, _square_of_slices(gradients), numbers])
-        factor = _factor(gradients, added, square, clip_norm)
-        return [gradient * factor for gradient in mine], numbers, tf.zeros([], tf.float64)
+        *added, numbers = total(sums, [*gradients, numbers])
+        return _clipped(gradients, added, clip_norm), numbers, tf.zeros([], tf.float64)
 
 
-def _dense(gradients: Gradients) -> Gradients:
-    return [
-        tf.ensure_shape(tf.convert_to_tensor(gradient), tf.get_static_value(gradient.dense_shape))
-        if isinstance(gradient, tf.IndexedSlices)
-        else gradient
-        for gradient in gradients
-    ]
-
-
-def _square_of_slices(gradients: Gradients) -> tf.Tensor:
-    """Sum of squares over all slices, each by itself, as Keras takes the norm of embeddings."""
-    slices = [gradient.values for gradient in gradients if isinstance(gradient, tf.IndexedSlices)]
-    return tf.add_n([tf.zeros([]), *(tf.reduce_sum(tf.square(each)) for each in slices)])
-
-
-def _factor(
-    gradients: Gradients, added: Gradients, square_of_slices: tf.Tensor, clip_norm: tf.Tensor
-) -> tf.Tensor:
-    """What shortens the gradient to `clip_norm`; 1 where it is no longer than that."""
-    squares = [
-        tf.reduce_sum(tf.square(total))
-        for gradient, total in zip(gradients, added, strict=True)
-        if not isinstance(gradient, tf.IndexedSlices)
-    ]
-    norm = tf.sqrt(tf.add_n([square_of_slices, *squares]))
-    return clip_norm / tf.maximum(norm, clip_norm)
+def _clipped(gradients: Gradients, added: Gradients, clip_norm: tf.Tensor) -> Gradients:
+    """Gradients, made shorter by what the norm of their sum over all replicas is too long."""
+    norm = tf.linalg.global_norm(added)
+    factor = clip_norm / tf.maximum(norm, clip_norm)
+    return [gradient * factor for gradient in gradients]
 
 
 def mirrored(logical_devices: int | None) -> Team:

@@ -8,13 +8,14 @@ Keras's `steps_per_execution` does not; the call ends at the first step whose lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.train.strategy import Gradient, Team
+from pipeline.train.strategy import Gradients, Team
 from pipeline.train.watch import HIGHEST_LOSS
 
 _SEED_STRIDE = 1_000_003
@@ -109,10 +110,6 @@ class Trainer(keras.Model):  # type: ignore[misc]
             workers.
         """
         gradients, loss = self.team.differentiate(self._gradients, data)
-        gradients = [
-            _with_shape(gradient, tuple(variable.shape))
-            for gradient, variable in zip(gradients, self.trainable_variables, strict=True)
-        ]
         exploded = 1.0 - tf.cast(loss * self.team.replicas <= HIGHEST_LOSS, tf.float32)
         mine = exploded * tf.one_hot(self.team.replica(), self.team.replicas)
         numbers = tf.concat([[loss, tf.identity(self.wishes_to_stop)], mine], 0)
@@ -123,29 +120,26 @@ class Trainer(keras.Model):  # type: ignore[misc]
         logs = {"loss": self.mean_loss.result(), "last_loss": numbers[0], "stops": numbers[1]}
         return logs, numbers[2:], waited
 
-    def _gradients(self, data: Any) -> tuple[list[Gradient], tf.Tensor]:
+    def _gradients(self, data: Any) -> tuple[Gradients, tf.Tensor]:
         """Gradients and loss of this replica's share, as parts of the mean over all replicas."""
-        part = tf.function(self._part, jit_compile=True) if self.xla else self._part
+        part: Callable[[Any], tuple[Gradients, tf.Tensor]] = self._part
+        if self.xla:
+            part = tf.function(self._part, jit_compile=True)
         if self.parts == 1:
-            gradients, loss = part(data)
-            return gradients, loss
+            return part(data)
         cut = tf.nest.map_structure(
             lambda rows: tf.reshape(rows, [self.parts, -1, *rows.shape[1:]]), data
         )
 
-        def tensors(rows: Any) -> list[Any]:
-            gradients, loss = part(rows)
-            return [loss, *(_as_tensors(gradient) for gradient in gradients)]
+        def with_part(total: Any, rows: Any) -> Any:
+            return tf.nest.map_structure(tf.add, total, part(rows))
 
+        nothing = ([tf.zeros_like(v.value) for v in self.trainable_variables], tf.zeros([]))
         # One after another, so that the activations of one part are in memory at a time.
-        first = tf.nest.map_structure(lambda rows: rows[0], cut)
-        shapes = tf.function(tensors).get_concrete_function(first).structured_outputs
-        signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), shapes)
-        stacked = tf.map_fn(tensors, cut, fn_output_signature=signature, parallel_iterations=1)
-        loss, *gradients = stacked
-        return [_mean(gradient) for gradient in gradients], tf.reduce_mean(loss)
+        gradients, loss = tf.foldl(with_part, cut, nothing, parallel_iterations=1)
+        return [gradient / self.parts for gradient in gradients], loss / self.parts
 
-    def _part(self, data: Any) -> tuple[list[Gradient], tf.Tensor]:
+    def _part(self, data: Any) -> tuple[Gradients, tf.Tensor]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         # Keras has divided the loss by the replicas that its strategy knows of.
         share = tf.distribute.get_strategy().num_replicas_in_sync / self.team.replicas
@@ -156,7 +150,8 @@ class Trainer(keras.Model):  # type: ignore[misc]
             )
             scaled = self.optimizer.scale_loss(loss)
         found = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
-        return found, loss
+        # Left as they are, slices of embeddings are added up anew by each that needs the sum.
+        return [tf.convert_to_tensor(gradient) for gradient in found], loss
 
 
 def _timed_next(batches: Any) -> tuple[Any, tf.Tensor]:
@@ -166,25 +161,3 @@ def _timed_next(batches: Any) -> tuple[Any, tf.Tensor]:
         batch = next(batches)
     with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
         return batch, tf.timestamp() - began
-
-
-def _as_tensors(gradient: Gradient) -> Any:
-    if isinstance(gradient, tf.IndexedSlices):
-        return (gradient.values, gradient.indices, gradient.dense_shape)
-    return gradient
-
-
-def _mean(stacked: Any) -> Gradient:
-    """Of the gradients of all parts, stacked; slices are put behind each other."""
-    if not isinstance(stacked, tuple):
-        return tf.reduce_mean(stacked, axis=0)
-    values, indices, shapes = stacked
-    flat = tf.reshape(values / values.shape[0], [-1, *values.shape[2:]])
-    return tf.IndexedSlices(flat, tf.reshape(indices, [-1]), shapes[0])
-
-
-def _with_shape(gradient: Gradient, shape: tuple[int, ...]) -> Gradient:
-    """Slices that know how large the whole is when the graph is made."""
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(gradient.values, gradient.indices, tf.constant(shape, tf.int32))
-    return gradient
