@@ -164,8 +164,9 @@ class LauncherConfig:
     workers: int = Field(ge=1, le=256)
     """Processes that local and ray start; external counts those that the scheduler names."""
     threads: int | None = Field(ge=1)
-    """Threads of each process; null shares the cores evenly (local), or takes cpus_per_worker. More
-    of them than cores, over all processes, wait for each other."""
+    """Threads of each process, of strategy one_device too (local); null shares the cores evenly
+    (local), or takes cpus_per_worker. More of them than cores, over all processes, wait for each
+    other."""
     address: str | None = Field(pattern=r"^(auto|(ray://)?[^:/]+:\d+)$")
     """Ray cluster: host:port, ray://host:port or auto; null starts one here and stops it (ray)."""
     cpus_per_worker: float = Field(gt=0)

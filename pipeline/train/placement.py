@@ -53,7 +53,7 @@ def place(config: TrainStageConfig, environment: Mapping[str, str], gpus: int) -
         case "auto":
             return _automatic(config.launcher, environment, gpus)
         case "one_device":
-            return Placement(name, _device(config.launcher, gpus))
+            return _alone(_device(config.launcher, gpus), config.launcher)
         case "mirrored" if logical:
             # TensorFlow divides a CPU before its first operation only: in a process of its own.
             return Placement(name, f"{logical} logical CPU devices, in a process", logical, 1)
@@ -89,13 +89,21 @@ def _automatic(launcher: LauncherConfig, environment: Mapping[str, str], gpus: i
         why = f"TensorFlow sees {gpus} GPUs, and no scheduler named workers"
         return Placement("mirrored", why, gpus)
     if gpus == 1:
-        return Placement("one_device", "TensorFlow sees one GPU, and no scheduler named workers")
+        return _alone("TensorFlow sees one GPU, and no scheduler named workers", launcher)
     several = f", so not {launcher.workers} of them" if launcher.workers > 1 else ""
-    return Placement(
-        "one_device",
+    return _alone(
         "no GPU and no scheduler; workers that share one CPU take longer to start than they save"
         f" in all but long trainings{several}",
+        launcher,
     )
+
+
+def _alone(why: str, launcher: LauncherConfig) -> Placement:
+    """In this process; with a number of threads, which TensorFlow takes once only, in its own."""
+    if launcher.name != "local" or launcher.threads is None:
+        return Placement("one_device", why)
+    threads = "1 thread" if launcher.threads == 1 else f"{launcher.threads} threads"
+    return Placement("one_device", f"{why}; {threads}, in a process", processes=1)
 
 
 def _external(environment: Mapping[str, str]) -> Placement:

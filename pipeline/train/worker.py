@@ -113,15 +113,17 @@ def _read_job(path: Path | None) -> dict[str, Any]:
 
 def _work(job: Mapping[str, Any], voice: Voice) -> None:
     config: TrainStageConfig = STAGE.configure(job["sections"])
-    cluster = cluster_of(os.environ)
+    alone = config.strategy.name in {"one_device", "mirrored"}
+    cluster = None if alone else cluster_of(os.environ)
     voice.tell(state="started")
     runtime.quiet_tensorflow()
-    from pipeline.train.strategy import Workers, mirrored
+    from pipeline.train.strategy import ALONE, Team, Workers, mirrored
     from pipeline.train.work import work
 
-    if cluster is None:
+    team: Team = ALONE
+    if config.strategy.name == "mirrored":
         team = mirrored(config.strategy.logical_devices)
-    else:
+    elif cluster is not None:
         team = Workers(cluster, config.launcher.start_timeout_seconds)
     voice.tell(state="joined")
     root = Path(job["root"])

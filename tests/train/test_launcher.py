@@ -81,6 +81,23 @@ LONG: dict[str, Any] = {
 ONCE = {**LONG, "launcher__max_restarts": 0}
 
 
+def test_one_device_trains_on_as_many_threads_as_asked_for(tmp_path: Path) -> None:
+    here, apart = processed(tmp_path / "here", "binary"), processed(tmp_path / "apart", "binary")
+    quick = {"train__epochs": 20, "train__early_stopping__patience": None}
+    train(here, "linear", **quick)
+    told: list[str] = []
+
+    def note(workers: list[psutil.Process]) -> None:
+        told.extend(worker.environ()["TF_NUM_INTRAOP_THREADS"] for worker in workers)
+
+    At(apart, note)
+    every_step = {"train__checkpoint__every_steps": 1, "train__steps_per_execution": 1}
+    train(apart, "linear", launcher__threads=1, **quick, **every_step)
+    assert told == ["1"]
+    for ours, theirs in zip(weights(here), weights(apart), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 def test_a_killed_job_goes_on_from_the_last_checkpoint_that_is_whole(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,14 @@ def test_local_workers_get_addresses_of_their_own() -> None:
     assert len(set(free_addresses(20))) == 20
 
 
+@pytest.mark.parametrize("strategy", ["auto", "one_device"])
+def test_a_number_of_threads_takes_a_process_of_its_own(strategy: str) -> None:
+    assert placed(strategy__name=strategy).processes == 0
+    found = placed(strategy__name=strategy, launcher__threads=2)
+    assert (found.strategy, found.processes, found.replicas) == ("one_device", 1, 1)
+    assert "2 threads" in found.why
+
+
 @pytest.mark.parametrize(
     ("strategy", "address", "processes", "why"),
     [
