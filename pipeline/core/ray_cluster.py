@@ -85,6 +85,7 @@ def connected(address: str | None) -> Iterator[None]:
             folder = stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
             )
+            stack.enter_context(_environment())
             options = _of_our_own(folder)
         else:
             _require_listening(address)
@@ -103,18 +104,28 @@ def connected(address: str | None) -> Iterator[None]:
         yield
 
 
-def _of_our_own(folder: str) -> dict[str, Any]:
-    """Options of `ray.init`, and the variables that its processes read, where not set by hand."""
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """The variables that the processes of our own Ray read, where they are not set by hand."""
+    # Others on this machine reach loopback too. From 2.60 on Ray asks for a token, and would write
+    # one into the home folder. It remembers the first one of a process, so this one stays.
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     here = {
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray's switch for firewalls of desktops: off, it takes 127.0.0.1 for its node's address.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        # Others on this machine reach loopback too. From 2.60 on Ray asks for a token, and would
-        # write one into the home folder.
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
-    for name, value in here.items():
-        os.environ.setdefault(name, value)
+    missing = here.keys() - os.environ.keys()
+    os.environ.update({name: here[name] for name in missing})
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
+
+
+def _of_our_own(folder: str) -> dict[str, Any]:
+    """Options of `ray.init`."""
     return {
         "address": "local",  # not a cluster that someone else has left running
         "num_cpus": usable_cores(),
