@@ -179,22 +179,46 @@ def options_of(
     }
 
 
+class Dates:
+    """Which columns of text hold dates alone, as CSV would take them for such.
+
+    Args:
+        given: Columns that stay as they are.
+    """
+
+    def __init__(self, given: Collection[str]) -> None:
+        self._given = given
+        self._kinds: dict[str, dict[pa.DataType, bool]] = {}
+
+    def look(self, table: pa.Table) -> None:
+        """Takes note of some rows; all are to be looked at before any is cast."""
+        for name, words in zip(table.column_names, table.columns, strict=True):
+            no_words = name in self._given or not pa.types.is_string(words.type)
+            if no_words or words.null_count == len(words):
+                continue
+            # Kinds that all values so far were of, and whether their years are odd.
+            kinds = self._kinds.setdefault(name, dict.fromkeys(_DATES, False))
+            for kind in list(kinds):
+                try:
+                    kinds[kind] |= _has_odd_years(words.cast(kind))
+                except pa.ArrowInvalid:
+                    del kinds[kind]
+
+    def cast(self, table: pa.Table) -> pa.Table:
+        """The rows with dates in these columns, of the first kind that fits all."""
+        for name, kinds in self._kinds.items():
+            kind, odd = next(iter(kinds.items()), (None, True))
+            if not odd:
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, table[name].cast(kind))
+        return table
+
+
 def with_dates(table: pa.Table, names: Collection[str]) -> pa.Table:
     """The table with these columns as dates where each of their texts is one, as in CSV."""
-    for place, name in enumerate(table.column_names):
-        if name in names and pa.types.is_string(table[name].type):
-            table = table.set_column(place, name, _as_dates(table[name]))
-    return table
-
-
-def _as_dates(words: pa.ChunkedArray) -> pa.ChunkedArray:
-    for kind in _DATES:
-        try:
-            dates = words.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-        return words if _has_odd_years(dates) else dates
-    return words
+    dates = Dates(set(table.column_names).difference(names))
+    dates.look(table)
+    return dates.cast(table)
 
 
 def without_odd_years(table: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Brings a large file in batch by batch: what is written is what reading it whole would give.
+"""Writes a file's rows as Parquet, batch by batch: the same rows as if it had been read whole.
 
 Types come from all rows all the same. They are guessed from the first megabytes; where a later
 value does not fit, its column takes the next wider type of Arrow's own order and the file is begun
@@ -8,8 +8,10 @@ anew. What cannot be brought in so (and what is wrong with the file) is left to 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,27 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from pipeline.core.parquet import parquet_rows
-from pipeline.ingest.config import FileSource, IngestStageConfig, PackageSource, ReadConfig
-from pipeline.ingest.read import UNREADABLE, checked, file_kind, opened
-from pipeline.ingest.read_csv import Lengths, odd_years, options_of, types_asked_for
+from pipeline.ingest.config import Compression, ReadConfig
+from pipeline.ingest.privacy import protect
+from pipeline.ingest.read import (
+    UNREADABLE,
+    as_asked,
+    checked,
+    explained,
+    file_kind,
+    of_columns,
+    opened,
+    read_table,
+)
+from pipeline.ingest.read_csv import (
+    Lengths,
+    broken_rows,
+    dropped_rows,
+    odd_years,
+    options_of,
+    types_asked_for,
+)
+from pipeline.ingest.read_jsonl import JsonLines
 from pipeline.ingest.read_text import unchecked
 
 _BLOCK_BYTES = 16 << 20
@@ -46,51 +66,70 @@ class ReadWholeError(Exception):
 
 
 @dataclass(frozen=True)
-class Streamed:
-    """What was brought in.
+class Written:
+    """What was written.
 
     Attributes:
         rows: Rows written.
-        dropped_rows: Rows left out because they had more or fewer fields than the header.
-        columns: The columns in order.
+        dropped_rows: Rows left out because they are malformed.
+        broken_rows: Rows with text of another encoding.
     """
 
     rows: int
-    dropped_rows: int
-    columns: tuple[str, ...]
+    dropped_rows: int = 0
+    broken_rows: int = 0
 
 
-def may_stream(config: IngestStageConfig, root: Path) -> bool:
-    """Whether the source is one large file that needs nothing but to be read."""
-    source = config.source
-    if not isinstance(source, FileSource | PackageSource) or config.joins or source.pii:
-        return False
-    if config.ingest.sample_rows is not None or isinstance(source, PackageSource):
-        return False
-    if source.span is not None or "://" in source.path:
-        return False
-    path = root / source.path
-    return path.is_file() and path.stat().st_size > config.ingest.stream_above_bytes
+@dataclass(frozen=True)
+class _Target:
+    """The new Parquet file, and whether columns that options name have to be there."""
+
+    path: Path
+    strict: bool
 
 
-def stream_table(path: Path, uri: str, how: ReadConfig, target: Path) -> Streamed:
-    """Writes the rows of a file as Parquet; memory holds some blocks of it.
+def write_rows(
+    path: Path, uri: str, how: ReadConfig, target: Path, *, whole_bytes: int, strict: bool = True
+) -> Written:
+    """Writes the rows of a file as Parquet, personal data protected.
+
+    Memory holds some blocks of it, whatever its size, where nothing is wrong with the file.
 
     Args:
         path: The file.
         uri: What people call it.
         how: Format, compression and options.
         target: The new Parquet file.
+        whole_bytes: A file that is not packed and not larger is read at once.
+        strict: Whether a column that `dtypes` or `pii` names has to be there.
 
     Raises:
-        ReadWholeError: It must be read whole.
-        DataError: A column asked for is not there, or stands twice.
+        DataError: It is empty, damaged, of another format or encoding, or lacks a column.
     """
     kind, compression = file_kind(path.name, uri, how)
-    if kind == "jsonl" or (kind == "parquet" and compression != "none"):
-        raise ReadWholeError
+    if compression != "none" or path.stat().st_size > whole_bytes:
+        try:
+            return _in_batches(path, uri, how, _Target(target, strict=strict))
+        except (ReadWholeError, *UNREADABLE):
+            pass  # all rows at once, for the message or for what the policies say
+        except OSError as error:
+            if error.errno is not None:
+                raise
+    table = read_table(path, uri, how, strict=strict)
+    with explained(uri, kind, how):
+        rows = _written(iter([table]), uri, how, _Target(target, strict=strict))
+    return Written(rows, dropped_rows(table), broken_rows(table))
+
+
+def _in_batches(path: Path, uri: str, how: ReadConfig, target: _Target) -> Written:
+    kind, compression = file_kind(path.name, uri, how)
+    if kind == "jsonl":
+        lines = JsonLines(partial(opened, path, compression), how)
+        with explained(uri, kind, how):
+            rows = _written(lines.tables(), uri, how, target)
+        return Written(rows, lines.dropped, lines.broken)
     if kind == "parquet":
-        return _written(_parquet_tables(path, how), uri, how, target, Lengths(quoted=True))
+        return Written(_parquet_written(path, compression, uri, how, target))
     delimiter = how.delimiter or ("\t" if kind == "tsv" else ",")
     types: dict[str, pa.DataType] = types_asked_for(how)
     while True:
@@ -100,24 +139,20 @@ def stream_table(path: Path, uri: str, how: ReadConfig, target: Path) -> Streame
                 reader = csv.open_csv(
                     file, **options_of(how, delimiter, lengths, types, block_size=_BLOCK_BYTES)
                 )
-                return _written(_csv_tables(reader), uri, how, target, lengths)
+                tables = _csv_tables(reader, lengths, how)
+                return Written(_written(tables, uri, how, target), lengths.count)
         except pa.ArrowInvalid as error:
             types = _widened(types, _schema(path, compression, how, delimiter, types), error, how)
-        except UNREADABLE as error:
-            raise ReadWholeError from error
 
 
 def _schema(
     path: Path, compression: Any, how: ReadConfig, delimiter: str, types: dict[str, pa.DataType]
 ) -> pa.Schema:
     """The types that were guessed."""
-    try:
-        with opened(path, compression) as file:
-            made = options_of(how, delimiter, Lengths(quoted=True), types, block_size=_BLOCK_BYTES)
-            with csv.open_csv(file, **made) as reader:
-                return reader.schema
-    except UNREADABLE as error:
-        raise ReadWholeError from error
+    with opened(path, compression) as file:
+        made = options_of(how, delimiter, Lengths(quoted=True), types, block_size=_BLOCK_BYTES)
+        with csv.open_csv(file, **made) as reader:
+            return reader.schema
 
 
 def _widened(
@@ -134,43 +169,52 @@ def _widened(
     return {**types, field.name: _WIDER[_WIDER.index(field.type) + 1]}
 
 
-def _csv_tables(reader: Any) -> Iterator[pa.Table]:
+def _csv_tables(reader: Any, lengths: Lengths, how: ReadConfig) -> Iterator[pa.Table]:
     names = reader.schema.names
     if len(set(names)) < len(names) or any(map(pa.types.is_binary, reader.schema.types)):
         raise ReadWholeError
     for batch in reader:
         table = pa.Table.from_batches([batch])
-        if odd_years(table):
+        if odd_years(table) or (lengths.count and how.bad_rows == "error"):
             raise ReadWholeError
         yield table
 
 
+def _parquet_written(
+    path: Path, compression: Compression, uri: str, how: ReadConfig, target: _Target
+) -> int:
+    if compression == "none":
+        return _written(_parquet_tables(path, how), uri, how, target)
+    if how.pii:
+        raise ReadWholeError  # nothing is unpacked onto the disk as it stands
+    unpacked = target.path.with_suffix(".unpacked")
+    try:
+        with opened(path, compression) as packed, unpacked.open("wb") as file:
+            shutil.copyfileobj(packed, file, _BLOCK_BYTES)
+        return _written(_parquet_tables(unpacked, how), uri, how, target)
+    finally:
+        unpacked.unlink(missing_ok=True)
+
+
 def _parquet_tables(path: Path, how: ReadConfig) -> Iterator[pa.Table]:
-    asked = types_asked_for(how)
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=list(how.columns) or None):
             table = pa.Table.from_batches([batch])
             if unchecked(table) or odd_years(table):
                 raise ReadWholeError
-            for place, name in enumerate(table.column_names):
-                if name in asked:
-                    table = table.set_column(place, name, table[name].cast(asked[name]))
-            yield table
+            yield as_asked(table, how)
 
 
-def _written(
-    tables: Iterator[pa.Table], uri: str, how: ReadConfig, target: Path, lengths: Lengths
-) -> Streamed:
+def _written(tables: Iterator[pa.Table], uri: str, how: ReadConfig, target: _Target) -> int:
+    """Writes the columns asked for, protected; returns how many rows there were."""
     rows = 0
-    with parquet_rows(target) as write:
+    with parquet_rows(target.path) as write:
         for table in tables:
-            if not table.num_rows:
-                continue
-            if lengths.count and how.bad_rows == "error":
-                raise ReadWholeError
-            one = checked(table, uri, how).replace_schema_metadata(None)
-            write(one)
-            rows += one.num_rows
-        if not rows or (lengths.count and how.bad_rows == "error"):
+            if table.num_rows:
+                wanted = how if target.strict else of_columns(how, table.column_names)
+                kept = protect(checked(table, uri, wanted), wanted.pii, uri)
+                write(kept.replace_schema_metadata(None))
+                rows += table.num_rows
+        if not rows:
             raise ReadWholeError
-    return Streamed(rows, lengths.count, tuple(one.schema.names))
+    return rows

@@ -64,14 +64,15 @@ def examine(path: str, root: Path, data: str | None) -> CheckReport:
     """Reads the file and holds it against the contract; arguments as for `check_file`."""
     params = data_params(root, data)
     config = preprocess_config(params)
-    rows = new_rows(path, params, root)
     training = training_rows(Artifacts(root), config)
-    found = (*anomalies(rows.frame, config, training), *rows.unread)
+    with new_rows(path, params, root) as rows:
+        frame = rows.table.read()
+        found = (*anomalies(frame, config, training), *rows.unread)
     errors = sum(one.severity == "error" for one in found)
     return CheckReport(
         file=path,
         data=params["data"]["name"],
-        rows=len(rows.frame),
+        rows=len(frame),
         trained=training is not None,
         errors=errors,
         warnings=len(found) - errors,

@@ -56,7 +56,11 @@ def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool
         asked = request_rows(file, params["register"]["name"])
         if asked is not None:
             features = without(features, personal_columns(params) - set(asked))
-        rows = new_rows(file, params, root).frame if asked is None else asked
+        if asked is None:
+            with new_rows(file, params, root) as new:
+                rows = new.table.read()
+        else:
+            rows = asked
         pairs = [(_train(artifacts), Named(file, served(rows, config, features)))]
     elif rev is not None:
         then = Named(f"train at {rev}", _train_at(root, rev, features))

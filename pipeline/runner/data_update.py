@@ -70,9 +70,10 @@ def update_file(path: str, root: Path, *, data: str | None, write: bool) -> int:
     if not target.is_file():
         raise UsageError(f"there is no {target}", expected="a data set with a file of its own")
     config = preprocess_config(params)
-    rows = new_rows(path, params, root).frame
-    found = anomalies(rows, config, training_rows(Artifacts(root), config))
-    changes = list(proposals(found, rows, config))
+    with new_rows(path, params, root) as new:
+        rows = new.table.read()
+        found = anomalies(rows, config, training_rows(Artifacts(root), config))
+        changes = list(proposals(found, rows, config))
     before = target.read_text(encoding="utf-8")
     after = changed(before, changes)
     _tell(changes, found)
