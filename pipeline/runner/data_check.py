@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeline.core.artifacts import Artifacts, Record
 from pipeline.core.console import say
 from pipeline.core.schema import config, dump
-from pipeline.preprocess.contract import anomalies
 from pipeline.preprocess.contract_records import Anomaly
 from pipeline.runner.data_rows import data_params, new_rows, preprocess_config, training_rows
 
@@ -66,13 +65,12 @@ def examine(path: str, root: Path, data: str | None) -> CheckReport:
     config = preprocess_config(params)
     training = training_rows(Artifacts(root), config)
     with new_rows(path, params, root) as rows:
-        frame = rows.table.read()
-        found = (*anomalies(frame, config, training), *rows.unread)
+        found = (*rows.anomalies(config, training), *rows.unread)
     errors = sum(one.severity == "error" for one in found)
     return CheckReport(
         file=path,
         data=params["data"]["name"],
-        rows=len(frame),
+        rows=rows.rows,
         trained=training is not None,
         errors=errors,
         warnings=len(found) - errors,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.compose.compose import compose, validate
 from pipeline.compose.overrides import read_overrides
 from pipeline.core.artifacts import Artifacts, Table
@@ -21,8 +23,10 @@ from pipeline.ingest.sources import Sources
 from pipeline.ingest.stage import beyond_64_bits
 from pipeline.preprocess import STAGE as PREPROCESS
 from pipeline.preprocess.config import PreprocessStageConfig
+from pipeline.preprocess.contract import Contract
 from pipeline.preprocess.contract_records import Anomaly, AnomalyKind
 from pipeline.preprocess.contract_training import Seen, Training
+from pipeline.preprocess.parts import table_batches
 from pipeline.preprocess.raw import parts
 from pipeline.runner.stages import CONFIGURED
 
@@ -53,11 +57,38 @@ class NewRows:
 
     Attributes:
         table: The rows, on disk for as long as they are looked at.
+        rows: How many there are.
         unread: What of the file could not be read as it stands.
+        scratch: A folder that lives as long.
     """
 
     table: Table
+    rows: int
     unread: tuple[Anomaly, ...]
+    scratch: Path
+
+    @property
+    def names(self) -> list[str]:
+        """All columns."""
+        with self.table.parts() as file:
+            return list(file.schema_arrow.names)
+
+    def column(self, name: str) -> pd.Series[Any]:
+        """One column, in memory."""
+        return self.table.read([name])[name]
+
+    def batches(self, config: PreprocessStageConfig) -> Iterator[pd.DataFrame]:
+        """The columns that take part, some rows at a time, numbered."""
+        asked = dict.fromkeys(column for column, _ in parts(config).values())
+        wanted = [name for name in asked if name in self.names]
+        return table_batches(self.table, wanted, config.preprocess.stream.batch_rows)
+
+    def anomalies(
+        self, config: PreprocessStageConfig, training: Training | None
+    ) -> tuple[Anomaly, ...]:
+        """The rows held against the contract; memory does not grow with them."""
+        contract = Contract(self.names, self.rows, config, training, self.scratch)
+        return contract.held(lambda: self.batches(config))
 
 
 @contextmanager
@@ -92,7 +123,7 @@ def new_rows(path: str, params: dict[str, Any], root: Path) -> Iterator[NewRows]
             with parquet_rows(table.path) as write:
                 for one in rows.tables():
                     write(joined.widen(one))
-        yield NewRows(table, unread)
+        yield NewRows(table, rows.facts.rows, unread, scratch)
 
 
 def training_rows(artifacts: Artifacts, config: PreprocessStageConfig) -> Training | None:
