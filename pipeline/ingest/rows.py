@@ -47,7 +47,8 @@ class Portion:
 
     def tables(self, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         """The rows in batches."""
-        with parquet.ParquetFile(self.path) as file:
+        # Otherwise Arrow fetches the whole file at once.
+        with parquet.ParquetFile(self.path, pre_buffer=False) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
                 table = pa.Table.from_batches([batch])
                 if self.constant is not None:

@@ -128,7 +128,7 @@ def beyond_64_bits(path: Path) -> dict[str, int]:
     Returns:
         How many do not, by column.
     """
-    with parquet.ParquetFile(path) as file:
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
         columns = [
             (place, field.name)
             for place, field in enumerate(file.schema_arrow)

@@ -197,7 +197,7 @@ def _parquet_written(
 
 
 def _parquet_tables(path: Path, how: ReadConfig) -> Iterator[pa.Table]:
-    with parquet.ParquetFile(path) as file:
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(columns=list(how.columns) or None):
             table = pa.Table.from_batches([batch])
             if unchecked(table) or odd_years(table):

@@ -107,7 +107,7 @@ def planned(
     names = required_columns(artifacts.raw_table, config)
     with artifacts.raw_table.parts() as file:
         about = file.metadata
-        sizes = [about.row_group(group).num_rows for group in range(about.num_row_groups)]
+        sizes = group_sizes(about)
         gaps = _columns_with_gaps(about)
     return Job(
         root=artifacts.root,
@@ -153,9 +153,15 @@ def raw_batches(job: Job, part: Part) -> Iterator[pd.DataFrame]:
 def table_batches(table: Table, names: Sequence[str], size: int) -> Iterator[pd.DataFrame]:
     """Some columns of a whole table, `size` rows at a time, numbered."""
     with table.parts() as file:
-        groups = tuple(range(file.metadata.num_row_groups))
-        gaps = frozenset(_columns_with_gaps(file.metadata))
-        yield from numbered(file, size, names, gaps, Part(0, groups, 0))
+        gaps = _columns_with_gaps(file.metadata)
+        # Arrow fetches all row groups at once that it is asked for.
+        for part in _parts(group_sizes(file.metadata), size):
+            yield from numbered(file, size, names, gaps, part)
+
+
+def group_sizes(about: parquet.FileMetaData) -> list[int]:
+    """Rows of each row group."""
+    return [about.row_group(group).num_rows for group in range(about.num_row_groups)]
 
 
 def numbered(
