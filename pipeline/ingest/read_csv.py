@@ -109,7 +109,9 @@ def read_csv(
         lengths = Lengths(quoted=not how.pii)
         table = _read(seekable, read_as, delimiter, lengths, **options)
     if lengths.count and how.bad_rows == "error":
-        raise ValueError(_wrong_lengths(seekable, read_as, delimiter, **options))
+        seekable.seek(0)
+        names = table.column_names
+        raise ValueError(wrong_lengths(seekable, names, read_as, delimiter, **options))
     if odd := odd_years(table):
         seekable.seek(0)
         read_as = replace(read_as, dtypes={**how.dtypes, **dict.fromkeys(odd, "string")})
@@ -122,15 +124,24 @@ def read_csv(
     return counting(table, dropped=lengths.count, broken=broken)
 
 
-def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
-    """What is wrong; reads once more in one thread, which alone knows the rows' numbers."""
-    file.seek(0)
+def wrong_lengths(
+    file: Any, names: Collection[str], how: ReadConfig, delimiter: str, **options: Any
+) -> str:
+    """What is wrong with rows that do not have a field for each of `names`.
+
+    Reads the file once more, batch by batch in one thread, which alone knows the rows' numbers.
+    """
     lengths = Lengths(quoted=not how.pii)
-    table = _read(file, how, delimiter, lengths, use_threads=False, **options)
-    more = ", ..." if lengths.count > len(lengths.shown) else ""
+    types = dict.fromkeys(names, pa.binary())
+    options = {"use_threads": False, **options}
+    made = options_of(how, how.delimiter or delimiter, lengths, types, **options)
+    with csv.open_csv(file, **made) as reader:
+        for _ in reader:
+            pass
+    shown = ", ".join(lengths.shown) + (", ..." if lengths.count > len(lengths.shown) else "")
     return (
-        f"{lengths.count:,} rows do not have {table.num_columns} fields "
-        f"({', '.join(lengths.shown)}{more}); bad_rows=drop leaves them out"
+        f"{lengths.count:,} rows do not have {len(names)} fields ({shown}); "
+        "bad_rows=drop leaves them out"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from pipeline.ingest.read_csv import (
     odd_years,
     options_of,
     types_asked_for,
+    wrong_lengths,
 )
 from pipeline.ingest.read_jsonl import JsonLines
 from pipeline.ingest.read_text import unchecked
@@ -63,6 +64,14 @@ _WIDER = (
 
 class ReadWholeError(Exception):
     """The file must be read whole: for what it holds, or to say what is wrong with it."""
+
+
+class _UnevenError(Exception):
+    """Rows do not have a field for each of `names`, and that is an error."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = names
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,11 @@ def _in_batches(path: Path, uri: str, how: ReadConfig, target: _Target) -> Writt
                 )
                 tables = _csv_tables(reader, lengths, how)
                 return Written(_written(tables, uri, how, target), lengths.count)
+        except _UnevenError as error:
+            with explained(uri, kind, how), opened(path, compression) as file:
+                names, size = error.names, _BLOCK_BYTES
+                said = wrong_lengths(file, names, how, delimiter, block_size=size)
+                raise ValueError(said) from None
         except pa.ArrowInvalid as error:
             types = _widened(types, _schema(path, compression, how, delimiter, types), error, how)
 
@@ -175,9 +189,13 @@ def _csv_tables(reader: Any, lengths: Lengths, how: ReadConfig) -> Iterator[pa.T
         raise ReadWholeError
     for batch in reader:
         table = pa.Table.from_batches([batch])
-        if odd_years(table) or (lengths.count and how.bad_rows == "error"):
+        if lengths.count and how.bad_rows == "error":
+            raise _UnevenError(names)
+        if odd_years(table):
             raise ReadWholeError
         yield table
+    if lengths.count and how.bad_rows == "error":
+        raise _UnevenError(names)
 
 
 def _parquet_written(
