@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.schema import build
 from pipeline.ingest import read_jsonl, rows, stream
+from pipeline.ingest.config import FileSource
 from tests.ingest.conftest import Ingest
 
 VALUES = st.sampled_from(
@@ -194,6 +196,24 @@ def test_protection_that_fails_is_told_alike(name: str, column: str, how: dict[s
     told = both(contents(PEOPLE, name), name, pii={column: how})
     assert "holds values that are no numbers" in told or "no column 'nmae'" in told
     assert "Ada" not in told
+
+
+@pytest.mark.parametrize("whole_bytes", [0, 10**9])
+@pytest.mark.parametrize("name", FORMATS)
+def test_options_of_columns_that_are_not_there_can_be_passed_over(
+    tmp_path: Path, name: str, whole_bytes: int
+):
+    (tmp_path / name).write_bytes(contents(PEOPLE, name))
+    pii = {"name": {"how": "drop"}, "gone": {"how": "drop"}}
+    dtypes = {"town": "string", "gone": "int64"}
+    source = {"kind": "file", "path": name, "pii": pii, "dtypes": dtypes}
+    how, target = build(FileSource, source), tmp_path / "rows"
+    path, size = tmp_path / name, whole_bytes
+    made = stream.write_rows(path, name, how, target, whole_bytes=size, strict=False)
+    assert made.rows == 40
+    assert parquet.read_schema(target).names == ["who", "born", "age", "town"]
+    with pytest.raises(PipelineError, match="no column 'gone'"):
+        stream.write_rows(path, name, how, target, whole_bytes=size)
 
 
 @settings(max_examples=12, deadline=None)
