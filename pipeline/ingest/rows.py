@@ -115,7 +115,7 @@ def scratch_folder(root: Path) -> Iterator[Path]:
     """An empty folder for rows on their way, removed at the end; a killed process's as well."""
     home = root / STATE / "scratch"
     for left in home.iterdir() if home.is_dir() else ():
-        if not lives(int(left.name)) or int(left.name) == os.getpid():
+        if not left.name.isdigit() or not lives(int(left.name)) or int(left.name) == os.getpid():
             shutil.rmtree(left, ignore_errors=True)
     folder = home / str(os.getpid())
     folder.mkdir(parents=True)

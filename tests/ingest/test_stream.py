@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.schema import build
-from pipeline.ingest import read_jsonl, rows, stream
+from pipeline.ingest import read_jsonl, rows, stage, stream, stream_csv
 from pipeline.ingest.config import FileSource
 from tests.ingest.conftest import Ingest
 
@@ -56,7 +56,7 @@ def same(files: Mapping[str, str | bytes], *run: Any, inexact: str = "", **optio
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_PII_KEY", "a secret of thirty-two characters")
         whole = brought(Path(name) / "whole", files, *run, **options)
-        patch.setattr(stream, "_BLOCK_BYTES", 256)
+        patch.setattr(stream_csv, "BLOCK_BYTES", 256)
         patch.setattr(read_jsonl, "BLOCK_BYTES", 100)
         patch.setattr(rows, "_BATCH_ROWS", 3)
         batches = brought(Path(name) / "parts", files, *run, **options, stream_above_bytes=0)
@@ -106,8 +106,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("bad_rows", ["error", "drop"])
-def test_bad_files_are_told_of_alike(name: str, bad_rows: str):
-    both(BAD[name], bad_rows=bad_rows)
+@pytest.mark.parametrize("pii", [{}, {"b": {"how": "drop"}}], ids=["", "personal"])
+def test_bad_files_are_told_of_alike(name: str, bad_rows: str, pii: dict[str, Any]):
+    found = both(BAD[name], bad_rows=bad_rows, pii=pii)
+    assert not (pii and isinstance(found, str) and "3,4,5" in found)
 
 
 def test_parquet_with_an_empty_row_group_and_with_a_name_twice(tmp_path: Path):
@@ -186,6 +188,27 @@ def test_personal_data_is_protected_in_every_format(name: str):
     assert set(table["born"].to_pylist()) == {f"19{i:02}-01-01" for i in range(40)}
     assert len(set(table["who"].to_pylist())) == 40, "64 bits are hashed, beside missing ones too"
     assert list(record.pii_keys) == ["PIPELINE_PII_KEY"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("above", [0, 10**9], ids=["in batches", "whole"])
+def test_nothing_lies_unprotected_on_the_way(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch, name: str, above: int
+):
+    seen: list[list[str]] = []
+
+    def watched(tables: Any, *rest: Any) -> Any:
+        files = [path for path in (ingest.root / ".pipeline").rglob("*") if path.is_file()]
+        seen.extend(parquet.read_schema(path).names for path in files)
+        return sample(tables, *rest)
+
+    sample = stage.sample
+    monkeypatch.setattr(stage, "sample", watched)
+    ingest.write(name, contents(PEOPLE, name))
+    pii = {column: {"how": "drop"} for column in ("name", "who", "born")}
+    source = {"kind": "file", "path": name, "pii": pii}
+    ingest.run(source, sample_rows=10, stream_above_bytes=above)
+    assert seen == [["age", "town"]]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])

@@ -20,11 +20,11 @@ from pipeline.core import parquet
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal
-from pipeline.ingest import STAGE, read_jsonl, rows, stream
+from pipeline.ingest import STAGE, read_jsonl, rows, stream_csv
 
 # Portions that few rows fill already.
 parquet._GROUP_ROWS = rows._BATCH_ROWS = 20_000
-stream._BLOCK_BYTES = read_jsonl.BLOCK_BYTES = 1 << 20
+stream_csv.BLOCK_BYTES = read_jsonl.BLOCK_BYTES = 1 << 20
 root = Path(sys.argv[1])
 config = STAGE.configure(json.loads(sys.argv[2]))
 STAGE.load()(config, Artifacts(root), Context(root=root, journal=Journal(root / "journal")))
