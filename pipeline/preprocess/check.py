@@ -195,7 +195,7 @@ def _column_checks(how: ColumnConfig, rules: PreprocessConfig, told: Mask) -> It
         )
     if isinstance(how, WeightConfig):
         said = "is a weight in every row, 0 or more"
-        yield Holds("no_weight", said, lambda values: (values >= 0).to_numpy() | told)
+        yield Holds("no_weight", said, lambda v: pd.Series((v >= 0) | told, v.index))
     if (bounds := possible_range(how)) and rules.out_of_range == "error":
         low, high = bounds
         if low is not None:

@@ -117,6 +117,19 @@ def test_a_value_of_another_kind_is_told_of_once():
     assert ("too_many_missing", "limit") in repaired, "a run would stop there"
 
 
+def test_a_weight_of_another_kind_is_told_of_once():
+    columns = {"place": COLUMNS["place"], "w": {"kind": "weight"}}
+    data = {"columns": columns, "crosses": {}, "label": LABEL_CONFIG, "split": RANDOM}
+    config = STAGE.configure({"data": data, "preprocess": RULES})
+    frame = table().assign(w=np.where(np.arange(ROWS) == 3, "heavy", "1"))
+    kinds = [one.kind for one in anomalies(frame, config, None) if one.severity == "error"]
+    assert kinds == ["wrong_type"]
+    frame.loc[[5, 6], "w"] = ["-1", ""]
+    errors = {one.kind: one for one in anomalies(frame, config, None) if one.severity == "error"}
+    assert errors["no_weight"].examples == ("row 6: '-1'", "row 7: ''")
+    assert errors["too_many_missing"].rows == 1
+
+
 def with_row(**values: Any) -> pd.DataFrame:
     """The table with other values in its fourth row."""
     frame = table().astype({"paid": object, "size": object})
