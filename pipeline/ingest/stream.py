@@ -117,7 +117,7 @@ def _in_batches(path: Path, uri: str, how: ReadConfig, write: Write, scratch: Pa
             return Written(write(_parquet_tables(unpacked, how)))
     file = CsvFile(open_file, how, "\t" if kind == "tsv" else ",")
     try:
-        return Written(*file.written(write))
+        return Written(file.written(write), file.dropped, file.broken)
     except UnevenError:
         with explained(uri, kind, how):
             raise ValueError(file.uneven()) from None

@@ -72,6 +72,20 @@ def same(files: Mapping[str, str | bytes], *run: Any, inexact: str = "", **optio
     return tables[1], batches[1]
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs of `same` in which a file was read at once."""
+    runs: list[str] = []
+
+    def watched(path: Path, *rest: Any, **options: Any) -> Any:
+        runs.append(path.parent.name)
+        return read_table(path, *rest, **options)
+
+    read_table = stream.read_table
+    monkeypatch.setattr(stream, "read_table", watched)
+    return runs
+
+
 def both(content: str | bytes, name: str = "t.csv", **options: Any) -> Any:
     """The same for one file."""
     return same({name: content}, {"kind": "file", "path": name, **options})
@@ -107,9 +121,41 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("bad_rows", ["error", "drop"])
 @pytest.mark.parametrize("pii", [{}, {"b": {"how": "drop"}}], ids=["", "personal"])
-def test_bad_files_are_told_of_alike(name: str, bad_rows: str, pii: dict[str, Any]):
+def test_bad_files_are_told_of_alike(
+    at_once: list[str], name: str, bad_rows: str, pii: dict[str, Any]
+):
     found = both(BAD[name], bad_rows=bad_rows, pii=pii)
+    assert isinstance(found, str) or name == "a long field" or set(at_once) == {"whole"}
     assert not (pii and isinstance(found, str) and "3,4,5" in found)
+
+
+BROKEN = {
+    "words": b"a,b\n" + b"1,x\n" * 90 + b"2,\xe9\n3,z\n4,\xff\n" + b"5,y\n" * 90,
+    "at once": b"a,b\n1,\xe9\n" + b"2,y\n" * 90,
+    "dates": b"a,b\n" + b"1,2024-01-01\n" * 90 + b"2,\xe9\n" + b"3,2024-01-02\n" * 90,
+    "moments": b"a,b\n1,2024-01-01T10:00:00Z\n2,\xe9\n" + b"3,2024-01-01T10:00:00+02:00\n" * 90,
+    "numbers": b"a,b\n" + b"1,1\n" * 90 + b"2,\xe9\n" + b"3,1.5\n" * 90,
+    "two columns": b"a,b\n" + b"x,y\n" * 90 + b"\xe9,1\n" + b"x,\xe8\n" * 2 + b"x,y\n" * 90,
+    "a name": b"a,\xe9\n1,2\n",
+    "uneven rows too": b"a,b\n" + b"1,x\n" * 90 + b"2,\xe9\n3\n" + b"5,y\n" * 90,
+    "and a late type": b"a,b\n" + b"1,x\n" * 90 + b"2,\xe9\n" + b"z,y\n" * 90,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("bad_text", ["error", "drop", "null"])
+@pytest.mark.parametrize("dtypes", [{}, {"b": "string"}], ids=["guessed", "asked"])
+def test_broken_text_is_treated_alike(
+    at_once: list[str], name: str, bad_text: str, dtypes: dict[str, str]
+):
+    options = {"bad_text": bad_text, "dtypes": dtypes}
+    found = [both(BROKEN[name], bad_rows=rows, **options) for rows in ("error", "drop")]
+    if bad_text == "error" or name == "a name":
+        assert isinstance(found[1], str)
+    else:
+        assert set(at_once) == {"whole"}
+        odd = sum(BROKEN[name].count(byte) for byte in (b"\xe8", b"\xe9", b"\xff"))
+        assert found[1][1].source.broken_rows == odd
 
 
 def test_parquet_with_an_empty_row_group_and_with_a_name_twice(tmp_path: Path):
