@@ -155,8 +155,13 @@ class CsvFile:
     ) -> Mapping[str, pa.DataType]:
         """The types to try next, after a value that did not fit."""
         found = _MISFIT.search(str(error))
-        if found is None or not self._guessed.names:
+        if found is None:
             raise ReadWholeError from error
+        if not self._guessed.names:  # broken text in the first rows of a column that is asked for
+            as_bytes = {n: pa.binary() if k == pa.string() else k for n, k in types.items()}
+            lengths = Lengths(quoted=False)
+            with self._opened() as file, self._reader(file, lengths, as_bytes) as reader:
+                self._guessed = reader.schema
         # Where the first rows do not fit already, the file was not opened with the latest types.
         field = self._guessed.field(int(found[1]))
         kind = types.get(field.name, field.type)
