@@ -18,10 +18,11 @@ _SEEN_ROWS = 10_000
 
 @contextmanager
 def parquet_rows(path: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that writes tables under each other, in row groups of some 250,000 rows.
+    """A function that writes tables under each other, in row groups of 250,000 rows.
 
     The first row group decides about columns and types. One row group is written aside while the
-    next is gathered: compressing leaves the interpreter free.
+    next is gathered: compressing leaves the interpreter free. The same rows give the same bytes,
+    however they are divided into tables.
 
     Args:
         path: The new file; none is made where no table is written.
@@ -35,8 +36,9 @@ def parquet_rows(path: Path) -> Iterator[Callable[[pa.Table], None]]:
     busy: list[Future[None]] = []
 
     def flush() -> None:
-        group = pa.concat_tables(waiting)
-        waiting.clear()
+        gathered = pa.concat_tables(waiting)
+        group, rest = gathered.slice(0, _GROUP_ROWS), gathered.slice(_GROUP_ROWS)
+        waiting[:] = [rest] if rest.num_rows else []
         if busy:
             busy.pop().result()
         if not writers:
@@ -45,7 +47,7 @@ def parquet_rows(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
     def write(table: pa.Table) -> None:
         waiting.append(table)
-        if sum(one.num_rows for one in waiting) >= _GROUP_ROWS:
+        while sum(one.num_rows for one in waiting) >= _GROUP_ROWS:
             flush()
 
     with ThreadPoolExecutor(1) as pool:

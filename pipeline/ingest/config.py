@@ -81,9 +81,9 @@ class ReadConfig:
     dtypes: dict[str, Literal["string", "int64", "float64", "bool"]] = Field(default_factory=dict)
     """Types of columns whose guess is wrong, e.g. codes with leading zeros as string."""
     missing: tuple[str, ...] = ()
-    """More words of CSV and TSV that mean a missing value, e.g. "?"."""
+    """More words that mean a missing value, e.g. "?"; in JSONL and Parquet those of text."""
     default_missing: bool = True
-    """Whether the usual words ("", NA, NaN, null, None, ...) mean a missing value as well."""
+    """Whether in CSV and TSV the usual words ("", NA, NaN, null, None, ...) do so as well."""
     bad_rows: Literal["error", "drop"] = "error"
     """Rows of CSV and TSV with more or fewer fields than the header, and lines of JSONL that are no
     object: stop, or leave them out."""
@@ -238,8 +238,8 @@ class IngestConfig:
     seed: int = Field(ge=0)
     """Seed of the sample."""
     stream_above_bytes: int = Field(ge=0)
-    """A CSV, TSV or Parquet file of more bytes than this is brought in batch by batch, where it is
-    neither joined nor sampled and holds no personal data."""
+    """A file of more bytes than this, and any that is packed, is read batch by batch; a smaller one
+    at once, which gives the same."""
 
 
 @dataclass(frozen=True)

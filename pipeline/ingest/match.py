@@ -1,7 +1,8 @@
 """Finds the partner row of each main row: one with an equal key, or the latest one before it.
 
-Keys are compared through whole numbers: every distinct key of both tables gets a code, and the
-partner is found by binary search among sorted codes. No value moves before its row is known.
+The partner is at hand as a whole, the main table comes in batches. Keys are compared through whole
+numbers: every distinct key of the partner gets a code, and its row is found by binary search among
+sorted codes. No value moves before its row is known.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
@@ -19,40 +21,90 @@ from pipeline.ingest.config import BeforeConfig
 Codes = NDArray[np.int64]
 
 NONE = -1
-"""Stands for no partner row, and for a key with a missing part."""
+"""Stands for no partner row, and for a key that has none: one with a missing part, or unknown."""
 
 _SECONDS_PER_HOUR = 3600
+_ZONED = r"[T ].*(Z|[+-]\d{2}(:?\d{2})?)$"
+"""Text of a moment that names its time zone."""
 
 
-def key_codes(
-    main: pa.Table,
-    left_key: Sequence[str],
-    partner: pa.Table,
-    right_key: Sequence[str],
-    name: str,
-) -> tuple[Codes, Codes]:
-    """One code for each distinct key, the same in both tables; -1 where a part is missing."""
-    codes = np.zeros(main.num_rows + partner.num_rows, np.int64)
-    missing = np.zeros(len(codes), np.bool_)
-    for left, right in zip(left_key, right_key, strict=True):
-        both = _stacked(main[left], partner[right], f"{left} = {right} of the join '{name}'")
-        encoded = both.combine_chunks().dictionary_encode()
-        part = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-        missing |= both.is_null().to_numpy()
-        codes = codes * max(len(encoded.dictionary), 1) + part
-        # Dense again, so that the product of the next part cannot overflow.
-        if len(left_key) > 1:
-            codes = np.unique(codes, return_inverse=True)[1]
-    codes[missing] = NONE
-    return codes[: main.num_rows], codes[main.num_rows :]
+class Keys:
+    """One code for each distinct key of the partner.
+
+    Args:
+        partner: The table joined.
+        right_key: Its key columns.
+        main: Names and types of the main table.
+        left_key: The key columns of that.
+        name: What the join is called, for messages.
+
+    Attributes:
+        codes: Of the partner's rows; NONE where a part of the key is missing.
+
+    Raises:
+        DataError: A column is of another type than its partner.
+    """
+
+    def __init__(
+        self,
+        partner: pa.Table,
+        right_key: Sequence[str],
+        main: pa.Schema,
+        left_key: Sequence[str],
+        name: str,
+    ) -> None:
+        self._left_key = left_key
+        self._parts: list[tuple[pa.DataType, pa.Array, Codes]] = []
+        codes = np.zeros(partner.num_rows, np.int64)
+        for left, right in zip(left_key, right_key, strict=True):
+            where = f"{left} = {right} of the join '{name}'"
+            kind = _common(main.field(left).type, partner[right].type, where)
+            encoded = partner[right].cast(kind).combine_chunks().dictionary_encode()
+            codes = _combined(codes, _as_codes(encoded.indices), len(encoded.dictionary))
+            # Dense again, so that the product of the next part cannot overflow.
+            known = np.unique(codes[codes != NONE])
+            codes = _known(codes, known)
+            self._parts.append((kind, encoded.dictionary, known))
+        self.codes = codes
+
+    def of(self, main: pa.Table) -> Codes:
+        """The codes of a batch's rows; NONE where no partner row has the key."""
+        codes = np.zeros(main.num_rows, np.int64)
+        for left, (kind, words, known) in zip(self._left_key, self._parts, strict=True):
+            found = pc.index_in(main[left].cast(kind), value_set=words, skip_nulls=True)
+            codes = _known(_combined(codes, _as_codes(found), len(words)), known)
+        return codes
 
 
-def equal_rows(left: Codes, right: Codes) -> Codes:
-    """The partner row with each main row's code, or NONE; `right` holds no code twice."""
-    order = np.argsort(right, kind="stable")
-    places = np.minimum(np.searchsorted(right[order], left), len(right) - 1)
-    rows = order[places]
-    return np.where((left != NONE) & (right[rows] == left), rows, NONE)
+def _as_codes(indices: pa.Array | pa.ChunkedArray) -> Codes:
+    filled: Codes = pc.fill_null(indices, NONE).to_numpy().astype(np.int64)
+    return filled
+
+
+def _combined(codes: Codes, part: Codes, parts: int) -> Codes:
+    either = (codes == NONE) | (part == NONE)
+    return np.where(either, NONE, codes * parts + part)
+
+
+def _known(codes: Codes, known: Codes) -> Codes:
+    """The place of each code among `known` ones, which are sorted; NONE where it is not there."""
+    if not len(known):
+        return np.full(len(codes), NONE)
+    places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    return np.where(known[places] == codes, places, NONE)
+
+
+class Equal:
+    """The partner rows by their codes, no two of which are the same."""
+
+    def __init__(self, codes: Codes) -> None:
+        self._order = np.argsort(codes, kind="stable")
+        self._codes = codes[self._order]
+
+    def rows(self, left: Codes) -> Codes:
+        """The partner row with each main row's code, or NONE."""
+        places = np.minimum(np.searchsorted(self._codes, left), len(self._codes) - 1)
+        return np.where((left != NONE) & (self._codes[places] == left), self._order[places], NONE)
 
 
 @dataclass(frozen=True)
@@ -78,70 +130,79 @@ class Events:
         missing = in_seconds.is_null().to_numpy()
         return cls(np.where(missing, NONE, codes), in_seconds.fill_null(0).to_numpy())
 
-    def range(self) -> tuple[int, int]:
-        """`first` and `span` for `identity`: of all moments here."""
-        first = int(self.seconds.min())
-        return first, int(self.seconds.max()) - first + 2
 
-    def identity(self, first: int, span: int, seconds: Codes | None = None) -> Codes:
-        """Code and moment in one number, ordered by code, then moment; below 0 for NONE.
+class Latest:
+    """The partner rows by their codes and moments, no two of which are the same.
 
-        Args:
-            first: The earliest moment told apart.
-            span: Moments told apart, and one more for all before.
-            seconds: Moments to take instead of the rows' own; those outside are moved inside.
-        """
-        offset = np.clip((self.seconds if seconds is None else seconds) - first + 1, 0, span - 1)
-        return np.where(self.codes == NONE, NONE, self.codes * span + offset)
-
-
-def latest_rows(
-    main: Events, partner: Events, before: BeforeConfig
-) -> tuple[Codes, NDArray[np.float64]]:
-    """The latest partner row of each main row's code that lies early enough before it.
-
-    Returns:
-        The partner rows, or NONE, and how many hours each lies before, NaN for none.
+    Attributes:
+        identity: Code and moment of each row in one number, below 0 for NONE.
+        before: How long before a main row its partner lies.
     """
-    gap = max(round(before.gap_hours * _SECONDS_PER_HOUR), 1)
-    first, span = partner.range()
-    events = partner.identity(first, span)
-    order = np.argsort(events, kind="stable")
-    latest = main.identity(first, span, main.seconds - gap)
-    places = np.searchsorted(events[order], latest, side="right") - 1
-    rows = order[np.maximum(places, 0)]
-    hours = (main.seconds - partner.seconds[rows]) / _SECONDS_PER_HOUR
-    known = (main.codes != NONE) & (places >= 0) & (partner.codes[rows] == main.codes)
-    fits = known & (hours <= before.within_hours)
-    return np.where(fits, rows, NONE), np.where(fits, hours, np.nan)
+
+    def __init__(self, partner: Events, before: BeforeConfig) -> None:
+        self.before = before
+        self._partner = partner
+        self._first = int(partner.seconds.min())
+        # Moments told apart, and one more for all before.
+        self._span = int(partner.seconds.max()) - self._first + 2
+        self.identity = self._identity(partner.codes, partner.seconds)
+        self._order = np.argsort(self.identity, kind="stable")
+        self._sorted = self.identity[self._order]
+
+    def rows(self, main: Events) -> tuple[Codes, NDArray[np.float64]]:
+        """The latest partner row of each main row's code that lies early enough before it.
+
+        Returns:
+            The partner rows, or NONE, and how many hours each lies before, NaN for none.
+        """
+        gap = max(round(self.before.gap_hours * _SECONDS_PER_HOUR), 1)
+        latest = self._identity(main.codes, main.seconds - gap)
+        places = np.searchsorted(self._sorted, latest, side="right") - 1
+        rows = self._order[np.maximum(places, 0)]
+        hours = (main.seconds - self._partner.seconds[rows]) / _SECONDS_PER_HOUR
+        known = (main.codes != NONE) & (places >= 0) & (self._partner.codes[rows] == main.codes)
+        fits = known & (hours <= self.before.within_hours)
+        return np.where(fits, rows, NONE), np.where(fits, hours, np.nan)
+
+    def _identity(self, codes: Codes, seconds: Codes) -> Codes:
+        """Ordered by code, then moment; moments outside the partner's are moved inside."""
+        offset = np.clip(seconds - self._first + 1, 0, self._span - 1)
+        return np.where(codes == NONE, NONE, codes * self._span + offset)
 
 
 def _moments(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return column
-    for kind in (pa.timestamp("us", "UTC"), pa.timestamp("us")):
-        try:
-            return column.cast(kind) if _kind(column.type) == "text" else column.cast(pa.date32())
-        except pa.ArrowException:
-            continue
-    raise DataError(
-        f"the column {where} holds {column.type}, not moments",
-        expected="dates or moments in ISO 8601",
-        remedy="name another column under before",
-    )
+    try:
+        return _of_text(column) if _kind(column.type) == "text" else column.cast(pa.date32())
+    except pa.ArrowException:
+        raise DataError(
+            f"the column {where} holds {column.type}, not moments",
+            expected="dates or moments in ISO 8601",
+            remedy="name another column under before",
+        ) from None
 
 
-def _stacked(left: pa.ChunkedArray, right: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
-    kinds = [_kind(column.type) for column in (left, right)]
+def _of_text(words: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Each value by itself, so that it means the same in every batch; UTC without a zone."""
+    zoned = pc.match_substring_regex(words, _ZONED)
+    nothing = pa.scalar(None, words.type)
+    instants = pc.if_else(zoned, words, nothing).cast(pa.timestamp("us", "UTC"))
+    clocks = pc.if_else(zoned, nothing, words).cast(pa.timestamp("us"))
+    return pc.coalesce(instants.cast(pa.timestamp("us")), clocks)
+
+
+def _common(left: pa.DataType, right: pa.DataType, where: str) -> pa.DataType:
+    """The type in which values of both are compared."""
+    kinds = [_kind(left), _kind(right)]
     if kinds[0] != kinds[1]:
         raise DataError(
-            f"the key {where} compares {left.type} with {right.type}",
+            f"the key {where} compares {left} with {right}",
             expected="columns of one type",
             remedy="set dtypes in one of the sources, e.g. {column: string}",
         )
     common = {"number": pa.float64(), "text": pa.large_string(), "moment": pa.timestamp("us")}
-    kind = left.type if left.type == right.type else common.get(kinds[0], left.type)
-    return pa.chunked_array([*left.cast(kind).chunks, *right.cast(kind).chunks], type=kind)
+    return left if left == right else common.get(kinds[0], left)
 
 
 def _kind(arrow: pa.DataType) -> str:

@@ -28,6 +28,9 @@ def protected(name: str, values: pa.ChunkedArray, how: PiiHash | PiiGeneralise) 
         DataError: A value cannot be made coarse so.
         PipelineError: The variable that should hold the key is not set, or its key is too short.
     """
+    if pa.types.is_integer(values.type) and (isinstance(how, PiiHash) or how.step is None):
+        # Beside missing ones pandas has only floating numbers, which do not hold 64 bits.
+        values = values.cast(pa.string())
     series = values.to_pandas()
     if isinstance(how, PiiHash):
         return pa.array(_each(name, series, _hasher(how)), pa.string())
@@ -58,7 +61,7 @@ def _rounded(name: str, values: pd.Series[Any], step: float) -> np.ndarray:
     numbers, wrong = convert(values.rename(name), Column(name=name, dtype="float64"))
     if wrong.any():
         raise DataError(
-            f"column '{name}' holds {wrong.sum():,} values that are no numbers",
+            f"column '{name}' holds values that are no numbers",
             expected="numbers, where pii makes them coarse by a step",
             remedy=f"set pii.{name} to drop, hash or characters",
         )

@@ -7,8 +7,10 @@ import gzip
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +19,9 @@ from pyarrow import parquet
 
 from pipeline.core.errors import DataError, nearest
 from pipeline.ingest.config import Compression, Format, ReadConfig
-from pipeline.ingest.read_csv import TYPES, counting, read_csv, without_odd_years
-from pipeline.ingest.read_jsonl import read_jsonl
-from pipeline.ingest.read_text import as_bytes, decoded, unchecked
+from pipeline.ingest.read_csv import counting, read_csv, types_asked_for, without_odd_years
+from pipeline.ingest.read_jsonl import JsonLines
+from pipeline.ingest.read_text import as_bytes, decoded, unchecked, without_words
 
 _COMPRESSIONS: dict[str, Compression] = {
     ".gz": "gzip",
@@ -53,13 +55,14 @@ class EmptyTableError(DataError):
     """The file has no row."""
 
 
-def read_table(path: Path, uri: str, how: ReadConfig) -> pa.Table:
+def read_table(path: Path, uri: str, how: ReadConfig, *, strict: bool = True) -> pa.Table:
     """Reads a table.
 
     Args:
         path: The file.
         uri: What people call it.
         how: Format, compression and options.
+        strict: Whether a column that `dtypes` names has to be there.
 
     Returns:
         The columns asked for, in their order in the file; text columns are strings.
@@ -69,18 +72,35 @@ def read_table(path: Path, uri: str, how: ReadConfig) -> pa.Table:
             another encoding, names a column twice, or lacks a column asked for.
     """
     kind, compression = file_kind(path.name, uri, how)
-    try:
+    with explained(uri, kind, how):
         table = _whole(path, kind, compression, how)
+    return checked(table, uri, how if strict else of_columns(how, table.column_names))
+
+
+def of_columns(how: ReadConfig, names: Collection[str]) -> ReadConfig:
+    """What `how` says of these columns alone."""
+    dtypes = {name: kind for name, kind in how.dtypes.items() if name in names}
+    return replace(how, dtypes=dtypes, pii={n: way for n, way in how.pii.items() if n in names})
+
+
+@contextmanager
+def explained(uri: str, kind: Format, how: ReadConfig) -> Iterator[None]:
+    """Raises a DataError in place of what readers raise of a file."""
+    try:
+        yield
     except UNREADABLE as error:
         raise _unreadable(uri, kind, error, how) from None
     except OSError as error:
         if error.errno is not None:
             raise
         raise _unreadable(uri, kind, error, how) from None
-    return checked(table, uri, how)
 
 
 def _whole(path: Path, kind: Format, compression: Compression, how: ReadConfig) -> pa.Table:
+    if kind == "jsonl":
+        lines = JsonLines(partial(opened, path, compression), how)
+        table = pa.concat_tables(lines.tables())
+        return counting(table, dropped=lines.dropped, broken=lines.broken)
     try:
         with opened(path, compression) as file:
             return _READERS[kind](file, how)
@@ -157,14 +177,20 @@ def _read_parquet(file: Any, how: ReadConfig) -> pa.Table:
     if names := unchecked(table):
         table, broken = decoded(as_bytes(table, names), how, names)
         table = counting(table, broken=broken)
-    for name, kind in how.dtypes.items():
+    return without_odd_years(as_asked(table, how))
+
+
+def as_asked(table: pa.Table, how: ReadConfig) -> pa.Table:
+    """Rows of Parquet with the missing words and types that `how` asks for."""
+    table = without_words(table, how.missing)
+    for name, kind in types_asked_for(how).items():
         if name in table.column_names:
             place = table.column_names.index(name)
-            table = table.set_column(place, name, table[name].cast(TYPES[kind]))
-    return without_odd_years(table)
+            table = table.set_column(place, name, table[name].cast(kind))
+    return table
 
 
-_READERS = {"csv": read_csv, "tsv": _read_tsv, "jsonl": read_jsonl, "parquet": _read_parquet}
+_READERS = {"csv": read_csv, "tsv": _read_tsv, "parquet": _read_parquet}
 
 
 def checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:

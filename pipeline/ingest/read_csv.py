@@ -109,7 +109,9 @@ def read_csv(
         lengths = Lengths(quoted=not how.pii)
         table = _read(seekable, read_as, delimiter, lengths, **options)
     if lengths.count and how.bad_rows == "error":
-        raise ValueError(_wrong_lengths(seekable, read_as, delimiter, **options))
+        seekable.seek(0)
+        names = table.column_names
+        raise ValueError(wrong_lengths(seekable, names, read_as, delimiter, **options))
     if odd := odd_years(table):
         seekable.seek(0)
         read_as = replace(read_as, dtypes={**how.dtypes, **dict.fromkeys(odd, "string")})
@@ -122,15 +124,24 @@ def read_csv(
     return counting(table, dropped=lengths.count, broken=broken)
 
 
-def _wrong_lengths(file: Any, how: ReadConfig, delimiter: str, **options: Any) -> str:
-    """What is wrong; reads once more in one thread, which alone knows the rows' numbers."""
-    file.seek(0)
+def wrong_lengths(
+    file: Any, names: Collection[str], how: ReadConfig, delimiter: str, **options: Any
+) -> str:
+    """What is wrong with rows that do not have a field for each of `names`.
+
+    Reads the file once more, batch by batch in one thread, which alone knows the rows' numbers.
+    """
     lengths = Lengths(quoted=not how.pii)
-    table = _read(file, how, delimiter, lengths, use_threads=False, **options)
-    more = ", ..." if lengths.count > len(lengths.shown) else ""
+    types = dict.fromkeys(names, pa.binary())
+    options = {"use_threads": False, **options}
+    made = options_of(how, how.delimiter or delimiter, lengths, types, **options)
+    with csv.open_csv(file, **made) as reader:
+        for _ in reader:
+            pass
+    shown = ", ".join(lengths.shown) + (", ..." if lengths.count > len(lengths.shown) else "")
     return (
-        f"{lengths.count:,} rows do not have {table.num_columns} fields "
-        f"({', '.join(lengths.shown)}{more}); bad_rows=drop leaves them out"
+        f"{lengths.count:,} rows do not have {len(names)} fields ({shown}); "
+        "bad_rows=drop leaves them out"
     )
 
 
@@ -179,22 +190,46 @@ def options_of(
     }
 
 
+class Dates:
+    """Which columns of text hold dates alone, as CSV would take them for such.
+
+    Args:
+        given: Columns that stay as they are.
+    """
+
+    def __init__(self, given: Collection[str]) -> None:
+        self._given = given
+        self._kinds: dict[str, dict[pa.DataType, bool]] = {}
+
+    def look(self, table: pa.Table) -> None:
+        """Takes note of some rows; all are to be looked at before any is cast."""
+        for name, words in zip(table.column_names, table.columns, strict=True):
+            no_words = name in self._given or not pa.types.is_string(words.type)
+            if no_words or words.null_count == len(words):
+                continue
+            # Kinds that all values so far were of, and whether their years are odd.
+            kinds = self._kinds.setdefault(name, dict.fromkeys(_DATES, False))
+            for kind in list(kinds):
+                try:
+                    kinds[kind] |= _has_odd_years(words.cast(kind))
+                except pa.ArrowInvalid:
+                    del kinds[kind]
+
+    def cast(self, table: pa.Table) -> pa.Table:
+        """The rows with dates in these columns, of the first kind that fits all."""
+        for name, kinds in self._kinds.items():
+            kind, odd = next(iter(kinds.items()), (None, True))
+            if not odd:
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, table[name].cast(kind))
+        return table
+
+
 def with_dates(table: pa.Table, names: Collection[str]) -> pa.Table:
     """The table with these columns as dates where each of their texts is one, as in CSV."""
-    for place, name in enumerate(table.column_names):
-        if name in names and pa.types.is_string(table[name].type):
-            table = table.set_column(place, name, _as_dates(table[name]))
-    return table
-
-
-def _as_dates(words: pa.ChunkedArray) -> pa.ChunkedArray:
-    for kind in _DATES:
-        try:
-            dates = words.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-        return words if _has_odd_years(dates) else dates
-    return words
+    dates = Dates(set(table.column_names).difference(names))
+    dates.look(table)
+    return dates.cast(table)
 
 
 def without_odd_years(table: pa.Table) -> pa.Table:

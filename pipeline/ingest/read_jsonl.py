@@ -1,54 +1,110 @@
-"""Reads JSON lines into Arrow: types from all rows, broken lines and text by policy."""
+"""Reads JSON lines into Arrow, block by block: types from all rows, broken lines by policy.
+
+The file is read twice: once for the columns and types of all lines, once for the rows. Where Arrow
+refuses a line, it is read once more before, line by line (`jsonl_lines`), and all of it mended.
+"""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from pipeline.ingest.config import ReadConfig
-from pipeline.ingest.jsonl_lines import mended
-from pipeline.ingest.read_csv import counting, types_asked_for, with_dates
-from pipeline.ingest.read_text import BROKEN, marked, refuse_mark
+from pipeline.ingest.jsonl_lines import Mender
+from pipeline.ingest.jsonl_text import Block, text_blocks
+from pipeline.ingest.read_csv import Dates, types_asked_for
+from pipeline.ingest.read_text import without_words
 
+BLOCK_BYTES = 16 << 20
 _ROW = re.compile(r"in row (\d+)")
 
 
-def read_jsonl(file: Any, how: ReadConfig) -> pa.Table:
-    """Reads a file of one JSON object a line.
+class JsonLines:
+    """A file of one JSON object a line.
 
     Args:
-        file: The open file, binary.
-        how: Encoding, types, and what happens with lines that are no object and with text that is
-            of another encoding.
+        opened: Opens the file, binary, at its beginning.
+        how: Encoding, types, what means missing, and what happens with lines that are no object
+            and with text that is of another encoding.
 
-    Raises:
-        ValueError: The file is empty, or lines are no object and `how` says to stop.
-        UnicodeError: Text is of another encoding, and `how` says to stop, or no value holds it.
-        pyarrow.ArrowException: A value is not of the type asked for.
+    Attributes:
+        dropped: Lines left out, known once the tables have been read.
+        broken: Lines with text of another encoding, known then as well.
     """
-    raw = file.read()
-    refuse_mark(raw, how.encoding)
-    text, broken = _as_utf8(raw, how)
-    if not text.strip():
-        raise ValueError("Empty JSONL file")
-    types, dropped = types_asked_for(how), 0
-    try:
-        table = _read(text, types)
-    except pa.ArrowInvalid:
-        text, dropped = mended(text, how)
-        if not text:
-            raise ValueError("Empty JSONL file: no line is an object") from None
-        table = _read_again(text, types)
-    table = with_dates(table, set(table.column_names) - types.keys())
-    return counting(table, dropped=dropped, broken=broken)
+
+    def __init__(self, opened: Callable[[], AbstractContextManager[Any]], how: ReadConfig) -> None:
+        self._opened = opened
+        self._how = how
+        self._types = types_asked_for(how)
+        self._mender: Mender | None = None
+        self.dropped = self.broken = 0
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows in tables of the same columns and types.
+
+        Raises:
+            ValueError: The file is empty, or lines are no object and `how` says to stop.
+            UnicodeError: Text is of another encoding, and `how` says to stop, or no value holds it.
+            pyarrow.ArrowException: A value is not of the type asked for.
+        """
+        try:
+            schema, dates = self._looked_at()
+        except pa.ArrowInvalid:
+            self._mender = self._mended()
+            schema, dates = self._looked_at()
+        for text in self._texts():
+            yield dates.cast(without_words(_parsed(text, schema), self._how.missing))
+
+    def _looked_at(self) -> tuple[pa.Schema, Dates]:
+        """Columns and types of all lines, dates as the text they are; and which are dates."""
+        schema, dates, rows = pa.schema([]), Dates(self._types), 0
+        for text in self._texts():
+            try:
+                table = _guessed(text, self._types)
+                schema = _unified(schema, table.schema, text)
+            except pa.ArrowInvalid as error:
+                raise pa.ArrowInvalid(_numbered(str(error), rows)) from None
+            dates.look(without_words(table, self._how.missing))
+            rows += table.num_rows
+        if not schema.names:
+            raise ValueError("Empty JSONL file" + ": no object has a field" * bool(rows))
+        return schema, dates
+
+    def _texts(self) -> Iterator[bytes]:
+        """The lines in UTF-8 as Arrow takes them, a block at a time."""
+        for block in self._blocks():
+            text = block.text if self._mender is None else self._mender.mended(block)
+            if text.strip():
+                yield text.encode()
+
+    def _mended(self) -> Mender:
+        mender = Mender(self._how)
+        for block in self._blocks():
+            mender.look(block)
+        mender.refuse()
+        self.dropped = mender.dropped
+        return mender
+
+    def _blocks(self) -> Iterator[Block]:
+        self.broken = 0
+        with self._opened() as file:
+            for block in text_blocks(file, self._how, BLOCK_BYTES):
+                self.broken += block.broken
+                yield block
 
 
-def _read(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
+def _numbered(said: str, before: int) -> str:
+    """What Arrow says of a block, whose rows it counts from 0, with rows of the file from 1."""
+    found = _ROW.search(said)
+    return _ROW.sub(f"in row {int(found[1]) + before + 1}", said) if found else said
+
+
+def _guessed(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
     """The columns as they are guessed, but those of `types`; dates as the text they are."""
     guessed = _parsed(text, None)
     wanted = pa.schema(
@@ -80,51 +136,32 @@ def _parsed(text: bytes, schema: pa.Schema | None) -> pa.Table:
     )
 
 
-def _read_again(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
-    try:
-        return _read(text, types)
-    except pa.ArrowInvalid as error:
-        # Arrow counts rows from 0.
-        counted = _ROW.sub(lambda found: f"in row {int(found[1]) + 1}", str(error))
-        raise pa.ArrowInvalid(counted) from None
+def _unified(before: pa.Schema, new: pa.Schema, text: bytes) -> pa.Schema:
+    """The columns of both; raises what Arrow says of a value of another kind than before."""
+    both = _wider(pa.struct(before), pa.struct(new))
+    if both is None:
+        _parsed(text, before)
+        raise pa.ArrowInvalid("values of several kinds in one column")
+    return pa.schema(both)
 
 
-def _as_utf8(raw: bytes, how: ReadConfig) -> tuple[bytes, int]:
-    """The lines in UTF-8, which Arrow would not check, and how many were broken."""
-    try:
-        return raw.decode(how.encoding).removeprefix("\ufeff").encode(), 0
-    except UnicodeDecodeError as error:
-        if how.bad_text == "error":
-            line = raw.count(b"\n", 0, error.start) + 1
-            raise UnicodeError(f"line {line:,}: byte 0x{raw[error.start]:02x}") from None
-    lines = marked(raw, how.encoding).removeprefix("\ufeff").split("\n")
-    broken = sum(BROKEN in line for line in lines)
-    if how.bad_text == "drop":
-        lines = [line for line in lines if BROKEN not in line]
-    else:
-        lines = [
-            _without_broken(line, number) if BROKEN in line else line
-            for number, line in enumerate(lines, start=1)
-        ]
-    return "\n".join(lines).encode(), broken
+def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """The type that Arrow would guess from the values of both; None where there is none."""
+    if one.equals(other) or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    if {one, other} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        within = _wider(one.value_type, other.value_type)
+        return within and pa.list_(within)
+    both_structs = pa.types.is_struct(one) and pa.types.is_struct(other)
+    return _wider_struct(one, other) if both_structs else None
 
 
-def _without_broken(line: str, number: int) -> str:
-    """The line with null for each text that is broken."""
-    try:
-        return json.dumps(_cleared(json.loads(line)))
-    except ValueError:
-        raise UnicodeError(f"line {number:,}, and not within a value") from None
-
-
-def _cleared(value: Any) -> Any:
-    match value:
-        case str() if BROKEN in value:
-            return None
-        case list():
-            return [_cleared(one) for one in value]
-        case dict():
-            if any(BROKEN in name for name in value):
-                raise ValueError("a broken name cannot be left out")
-            return {name: _cleared(one) for name, one in value.items()}
-    return value
+def _wider_struct(one: pa.StructType, other: pa.StructType) -> pa.DataType | None:
+    kinds = {field.name: field.type for field in one}
+    for field in other:
+        kinds[field.name] = _wider(kinds.get(field.name, pa.null()), field.type)
+    return None if None in kinds.values() else pa.struct(list(kinds.items()))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.ingest.config import ReadConfig
 
@@ -30,15 +31,31 @@ def refuse_mark(begins: bytes, encoding: str) -> None:
         raise UnicodeError(f"it begins with the mark of {mark}: set encoding to {mark}")
 
 
-def marked(raw: bytes, encoding: str) -> str:
-    """The text of `raw`, with `BROKEN` wherever it is of another encoding."""
+def mark_broken() -> None:
+    """Lets decoders know errors="marked": `BROKEN` wherever bytes are of another encoding."""
     codecs.register_error("marked", lambda error: (BROKEN, error.end))  # type: ignore[attr-defined]
-    return raw.decode(encoding, "marked")
 
 
 def in_utf8(raw: bytes, encoding: str) -> io.BytesIO:
     """`raw` in UTF-8, but for a byte that is none wherever it is of another encoding."""
-    return io.BytesIO(marked(raw, encoding).encode("utf-8", "surrogateescape"))
+    mark_broken()
+    return io.BytesIO(raw.decode(encoding, "marked").encode("utf-8", "surrogateescape"))
+
+
+def without_words(table: pa.Table, words: Sequence[str]) -> pa.Table:
+    """The table with each text that is one of `words` missing."""
+    for place, field in enumerate(table.schema if words else ()):
+        if _is_text(field.type):
+            own = _plain(table.column(place))
+            odd = pc.is_in(own, value_set=pa.array(words, own.type))
+            values = pc.if_else(odd, pa.scalar(None, own.type), own)
+            table = table.set_column(place, field.name, values)
+    return table
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    is_coded = pa.types.is_dictionary(column.type)
+    return column.cast(column.type.value_type) if is_coded else column
 
 
 def unchecked(table: pa.Table) -> list[str]:
@@ -66,11 +83,8 @@ def _is_valid(column: pa.ChunkedArray) -> bool:
 def as_bytes(table: pa.Table, names: Iterable[str]) -> pa.Table:
     """The table with these columns of text as bytes, whose values `decoded` looks at."""
     for name in names:
-        column = table[name]
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
         place = table.column_names.index(name)
-        table = table.set_column(place, name, column.cast(pa.binary()))
+        table = table.set_column(place, name, _plain(table[name]).cast(pa.binary()))
     return table
 
 

@@ -6,30 +6,31 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from pipeline.core.artifacts import STATE
-from pipeline.core.errors import DataError
-from pipeline.core.parquet import parquet_rows
-from pipeline.core.publishing import publish_file
+from pipeline.core.artifacts import STATE, Record
+from pipeline.core.errors import DataError, PipelineError
+from pipeline.core.publishing import ASIDE_PREFIX, publish_folder
 from pipeline.core.records import FileFacts
 from pipeline.core.schema import dump
 from pipeline.ingest.config import FileSource, SpanConfig
 from pipeline.ingest.locate import LocalFile, local_file
-from pipeline.ingest.privacy import protect
-from pipeline.ingest.read import EmptyTableError, read_table
-from pipeline.ingest.read_csv import broken_rows, dropped_rows
+from pipeline.ingest.read import EmptyTableError
+from pipeline.ingest.rows import Portion, Rows, fitted
 
 PLACEHOLDER = "{date}"
 _DATE = r"(\d{4})-?(\d{2})-?(\d{2})"
 _CACHE = f"{STATE}/ingest"
-_LAYOUT = 3
-"""Part of a cached file's name: another way of reading makes other names."""
+_TABLE, _FACTS = "table.parquet", "facts.json"
+_LAYOUT = 4
+"""Part of a kept folder's name: another way of reading makes other names."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +46,40 @@ class Dated:
     date: datetime.date
 
 
-def read_span(source: FileSource, span: SpanConfig, root: Path) -> tuple[pa.Table, FileFacts]:
-    """Reads the files of the span, each as `source` says, under each other in order of date.
+Write = Callable[[LocalFile, FileSource, Path], FileFacts]
+"""Writes the protected rows of a file as Parquet."""
 
-    A file that was read before is not parsed again: its table is kept in `.pipeline/ingest` under
+
+def bring_span(
+    source: FileSource, span: SpanConfig, root: Path, write: Write, scratch: Path
+) -> Rows:
+    """Brings the files of the span, each as `source` says, under each other in order of date.
+
+    A file that was read before is not parsed again: its rows are kept in `.pipeline/ingest` under
     the SHA-256 of its bytes and options, unless it holds personal data.
+
+    Args:
+        source: The pattern, and how each file is read.
+        span: Which files take part.
+        root: The project folder.
+        write: Writes the rows of one file.
+        scratch: Where those of personal data go.
 
     Raises:
         DataError: No file takes part, one cannot be read, or their columns do not fit.
     """
     files = span_files(source, span, root)
-    folder = root / _CACHE / hashlib.sha256(source.path.encode()).hexdigest()[:16]
-    tables, hashes, used = [], {}, set()
+    kept = root / _CACHE / hashlib.sha256(source.path.encode()).hexdigest()[:16]
+    portions: list[Portion] = []
+    hashes: dict[str, str] = {}
     empty: list[str] = []
     for file in files:
         how = replace(source, path=file.path, span=None)
         with local_file(how, root) as found:
-            cached = folder / f"{_key(how, found.sha256)}.parquet"
+            folder = (scratch if how.pii else kept) / _key(how, found.sha256)
             hashes[file.path] = found.sha256
             try:
-                table = _read(found, how) if how.pii else _remembered(cached, found, how)
+                portion = _remembered(folder) or _written(found, how, folder, write)
             except EmptyTableError as error:
                 if len(empty) == len(files) - 1:
                     raise
@@ -73,20 +88,18 @@ def read_span(source: FileSource, span: SpanConfig, root: Path) -> tuple[pa.Tabl
                     raise
                 empty.append(file.path)
                 continue
-        used.add(cached)
-        tables.append((_dated(table, file, span), file))
-    _forget(folder, used)
-    table = _stacked(tables)
+        portions.append(_dated(portion, file, span))
+    _forget(kept, {portion.path.parent for portion in portions})
     facts = FileFacts(
         uri=source.path,
         sha256=hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
-        rows=table.num_rows,
-        dropped_rows=sum(dropped_rows(one) for one, _ in tables),
-        broken_rows=sum(broken_rows(one) for one, _ in tables),
+        rows=sum(one.facts.rows for one in portions),
+        dropped_rows=sum(one.facts.dropped_rows for one in portions),
+        broken_rows=sum(one.facts.broken_rows for one in portions),
         files=hashes,
         empty_files=tuple(empty),
     )
-    return table, facts
+    return Rows(facts, _common_schema(portions), tuple(portions))
 
 
 def span_files(source: FileSource, span: SpanConfig, root: Path) -> list[Dated]:
@@ -141,61 +154,56 @@ def _key(source: FileSource, sha256: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def _read(file: LocalFile, how: FileSource) -> pa.Table:
-    return protect(read_table(file.path, file.uri, how), how.pii, file.uri)
+def _remembered(folder: Path) -> Portion | None:
+    """What was read before; None where it was not, or is damaged."""
+    try:
+        portion = Portion(folder / _TABLE, Record(folder / _FACTS, FileFacts).read())
+        parquet.read_metadata(portion.path)
+    except (OSError, pa.ArrowException, PipelineError):
+        return None
+    return portion
 
 
-def _remembered(cached: Path, file: LocalFile, how: FileSource) -> pa.Table:
-    if cached.exists():
-        try:
-            return parquet.read_table(cached)
-        except (OSError, pa.ArrowException):
-            cached.unlink()  # damaged: read the file itself again
-    table = _read(file, how)
-    with publish_file(cached) as aside, parquet_rows(aside) as write:
-        write(table)
-    return table
+def _written(file: LocalFile, how: FileSource, folder: Path, write: Write) -> Portion:
+    with publish_folder(folder) as aside:
+        facts = write(file, how, aside / _TABLE)
+        Record(aside / _FACTS, FileFacts).write(facts)
+    return Portion(folder / _TABLE, facts)
 
 
-def _forget(folder: Path, used: set[Path]) -> None:
+def _forget(kept: Path, used: AbstractSet[Path]) -> None:
     """Removes what no file of this span needs any more."""
-    for path in folder.glob("*.parquet"):
-        if path not in used:
-            path.unlink()
+    for path in kept.glob("*"):
+        if path.is_file():
+            path.unlink()  # of an earlier layout
+        elif path not in used and not path.name.startswith(ASIDE_PREFIX):
+            shutil.rmtree(path)
 
 
-def _dated(table: pa.Table, file: Dated, span: SpanConfig) -> pa.Table:
+def _dated(portion: Portion, file: Dated, span: SpanConfig) -> Portion:
     if span.column is None:
-        return table
-    if span.column in table.column_names:
+        return replace(portion, facts=replace(portion.facts, uri=file.path))
+    if span.column in portion.schema.names:
         raise DataError(
             f"{file.path} has a column '{span.column}' of its own",
             expected="a new name for the date of the file",
             remedy="choose another span.column in the source",
         )
-    dates = pa.array([file.date.isoformat()] * table.num_rows, pa.string())
-    return table.append_column(span.column, dates)
+    named = replace(portion.facts, uri=file.path)
+    return Portion(portion.path, named, (span.column, file.date.isoformat()))
 
 
-def _stacked(tables: Sequence[tuple[pa.Table, Dated]]) -> pa.Table:
-    first, earliest = tables[0]
-    whole = first.replace_schema_metadata(None)
-    for table, file in tables[1:]:
-        if set(table.column_names) != set(whole.column_names):
-            odd = sorted(set(table.column_names) ^ set(whole.column_names))
+def _common_schema(portions: Sequence[Portion]) -> pa.Schema:
+    """The columns in the order of the first file, of types that hold the values of all."""
+    earliest, schema = portions[0], portions[0].schema
+    for portion in portions[1:]:
+        own = portion.schema
+        if odd := sorted(set(own.names) ^ set(schema.names)):
             raise DataError(
-                f"{file.path} and {earliest.path} differ in the columns {', '.join(odd[:10])}",
+                f"{portion.facts.uri} and {earliest.facts.uri} differ in the columns "
+                f"{', '.join(odd[:10])}",
                 expected="the same columns in every file of the span",
                 remedy="narrow the span, or name under columns those that all files have",
             )
-        try:
-            whole = pa.concat_tables(
-                [whole, table.replace_schema_metadata(None)], promote_options="permissive"
-            )
-        except pa.ArrowException as error:
-            raise DataError(
-                f"a column of {file.path} has another type than before: {error}",
-                expected="one type for each column in every file of the span",
-                remedy="set dtypes in the source, e.g. {column: string}",
-            ) from None
-    return whole
+        schema = fitted(schema, own.empty_table(), portion.facts.uri).schema
+    return schema

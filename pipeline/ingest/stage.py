@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +15,14 @@ from pyarrow import parquet
 from pipeline.core.artifacts import Artifacts, write_json
 from pipeline.core.console import progress, say
 from pipeline.core.parquet import parquet_rows
-from pipeline.core.records import FileFacts, SourceRecord
+from pipeline.core.records import SourceRecord
 from pipeline.core.schema import dump
 from pipeline.core.stage import Context
-from pipeline.ingest.config import (
-    FileSource,
-    IngestConfig,
-    IngestStageConfig,
-    JoinConfig,
-    Source,
-    SqlSource,
-)
-from pipeline.ingest.join import left_join
-from pipeline.ingest.locate import local_file
-from pipeline.ingest.privacy import protect
+from pipeline.ingest.config import IngestConfig, IngestStageConfig, JoinConfig
+from pipeline.ingest.join import Joined
 from pipeline.ingest.privacy_keys import fingerprints
-from pipeline.ingest.read import read_table
-from pipeline.ingest.read_csv import broken_rows, dropped_rows
-from pipeline.ingest.span import read_span
-from pipeline.ingest.stream import ReadWholeError, may_stream, stream_table
-
-Brought = tuple[pa.Table, FileFacts]
+from pipeline.ingest.rows import scratch_folder
+from pipeline.ingest.sources import Sources
 
 
 def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> None:
@@ -44,7 +32,9 @@ def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> No
         DataError: A source is missing, empty or damaged, or a join does not fit.
         PipelineError: A variable that holds a database's address is not set.
     """
-    record = stream_in(config, artifacts, context.root) or _read_in(config, artifacts, context.root)
+    with scratch_folder(context.root) as scratch:
+        sources = Sources(context.root, scratch, config.ingest.stream_above_bytes)
+        record = bring_in(config, artifacts, sources)
     report(record, config.joins)
     for name in beyond_64_bits(artifacts.raw_table.path):
         said = f"'{name}' holds whole numbers beyond 64 bits, of which some 16 digits are kept"
@@ -53,121 +43,56 @@ def run(config: IngestStageConfig, artifacts: Artifacts, context: Context) -> No
     context.journal.tags({"source_sha256": record.source.sha256, "data_sha256": record.sha256})
 
 
-def stream_in(config: IngestStageConfig, artifacts: Artifacts, root: Path) -> SourceRecord | None:
-    """Brings a large file in batch by batch; None where it has to be read whole.
+def bring_in(config: IngestStageConfig, artifacts: Artifacts, sources: Sources) -> SourceRecord:
+    """Writes table.parquet and source.json in one step; equal sources give equal bytes.
 
     Raises:
-        DataError: The file is missing, or has no such column.
+        DataError: A source is missing, empty or damaged, or a join does not fit.
     """
-    source = config.source
-    if not isinstance(source, FileSource) or not may_stream(config, root):
-        return None
-    try:
-        with (
-            progress("bringing tables", total=2) as advance,
-            local_file(source, root) as file,
-            artifacts.raw.publish() as folder,
-        ):
-            advance(1, file.uri)
+    with progress("bringing tables", total=len(config.joins) + 2) as advance:
+        main = sources.bring(config.source)
+        advance(1, main.facts.uri)
+        joined = Joined(main.schema)
+        for name, join in config.joins.items():
+            joined.add(name, join, sources.bring(join.source))
+            advance(1, name)
+        rows = min(main.facts.rows, config.ingest.sample_rows or main.facts.rows)
+        with artifacts.raw.publish() as folder:
             path = folder / artifacts.raw_table.path.name
-            made = stream_table(file.path, file.uri, source, path)
-            facts = FileFacts(
-                uri=file.uri, sha256=file.sha256, rows=made.rows, dropped_rows=made.dropped_rows
-            )
-            record = _recorded(
-                path, facts, made.rows, made.columns, joins={}, matched={}, pii_keys={}
+            if rows == main.facts.rows and not config.joins and sources.owns(main):
+                shutil.move(main.portions[0].path, path)
+            else:
+                with parquet_rows(path) as write:
+                    for table in sample(main.tables(), main.facts.rows, config.ingest):
+                        write(joined.widen(table))
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            record = SourceRecord(
+                source=main.facts,
+                joins=joined.facts,
+                matched_fraction=joined.matched_fraction,
+                rows=rows,
+                columns=tuple(joined.schema.names),
+                sha256=sha256,
+                pii_keys=fingerprints(config),
             )
             write_json(folder / artifacts.source.path.name, dump(record))
-            advance(1, "written")
-    except ReadWholeError:
-        return None
-    return record
-
-
-def _read_in(config: IngestStageConfig, artifacts: Artifacts, root: Path) -> SourceRecord:
-    known: dict[str, Brought] = {}
-    facts: dict[str, FileFacts] = {}
-    matched: dict[str, float] = {}
-    with progress("bringing tables", total=len(config.joins) + 2) as advance:
-        table, source = bring(config.source, root, known)
-        table = sample(table, config.ingest)
-        advance(1, source.uri)
-        for name, join in config.joins.items():
-            partner, facts[name] = bring(join.source, root, known)
-            table, matched[name] = left_join(table, partner, name, join)
-            advance(1, name)
-        keys = fingerprints(config)
-        record = publish(table, source, facts, matched, artifacts, pii_keys=keys)
         advance(1, "written")
     return record
 
 
-def bring(source: Source, root: Path, known: dict[str, Brought]) -> Brought:
-    """Reads a source once, however often it is named; `known` remembers.
-
-    Raises:
-        DataError: It is missing, empty or damaged.
-        PipelineError: A variable that holds a database's address is not set.
-    """
-    key = json.dumps(dump(source))
-    if key not in known:
-        known[key] = _read(source, root)
-    return known[key]
-
-
-def sample(table: pa.Table, config: IngestConfig) -> pa.Table:
-    """`sample_rows` rows drawn at random without replacement, in the order of the table."""
-    if config.sample_rows is None or config.sample_rows >= table.num_rows:
-        return table
-    drawn = np.random.default_rng(config.seed).choice(
-        table.num_rows, config.sample_rows, replace=False, shuffle=False
-    )
-    return table.take(np.sort(drawn))
-
-
-def publish(
-    table: pa.Table,
-    source: FileFacts,
-    joins: dict[str, FileFacts],
-    matched: dict[str, float],
-    artifacts: Artifacts,
-    *,
-    pii_keys: dict[str, str],
-) -> SourceRecord:
-    """Writes table.parquet and source.json in one step; equal tables give equal bytes."""
-    with artifacts.raw.publish() as folder:
-        path = folder / artifacts.raw_table.path.name
-        with parquet_rows(path) as write:
-            write(table.replace_schema_metadata(None))
-        columns = tuple(table.column_names)
-        record = _recorded(
-            path, source, table.num_rows, columns, joins=joins, matched=matched, pii_keys=pii_keys
-        )
-        write_json(folder / artifacts.source.path.name, dump(record))
-    return record
-
-
-def _recorded(
-    path: Path,
-    source: FileFacts,
-    rows: int,
-    columns: tuple[str, ...],
-    *,
-    joins: dict[str, FileFacts],
-    matched: dict[str, float],
-    pii_keys: dict[str, str],
-) -> SourceRecord:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return SourceRecord(
-        source=source,
-        joins=joins,
-        matched_fraction={name: round(fraction, 6) for name, fraction in matched.items()},
-        rows=rows,
-        columns=columns,
-        sha256=sha256,
-        pii_keys=pii_keys,
-    )
+def sample(tables: Iterator[pa.Table], rows: int, config: IngestConfig) -> Iterator[pa.Table]:
+    """`sample_rows` of `rows` drawn at random without replacement, in the order of the tables."""
+    if config.sample_rows is None or config.sample_rows >= rows:
+        yield from tables
+        return
+    random = np.random.default_rng(config.seed)
+    drawn = np.sort(random.choice(rows, config.sample_rows, replace=False, shuffle=False))
+    start = 0
+    for table in tables:
+        first, end = np.searchsorted(drawn, [start, start + table.num_rows])
+        yield table.take(drawn[first:end] - start)
+        start += table.num_rows
 
 
 def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
@@ -197,16 +122,20 @@ def report(record: SourceRecord, joins: dict[str, JoinConfig]) -> None:
 _INT64_END = 2.0**63
 
 
-def beyond_64_bits(path: Path) -> list[str]:
-    """Columns of whole numbers that are floating because some do not fit into 64 bits."""
-    with parquet.ParquetFile(path) as file:
-        return [
-            field.name
+def beyond_64_bits(path: Path) -> dict[str, int]:
+    """Columns of whole numbers that are floating because some do not fit into 64 bits.
+
+    Returns:
+        How many do not, by column.
+    """
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        columns = [
+            (place, field.name)
             for place, field in enumerate(file.schema_arrow)
-            if pa.types.is_float64(field.type)
-            and _may_be_large(file.metadata, place)
-            and lost_digits(file.read([field.name]).column(0))
+            if pa.types.is_float64(field.type) and _may_be_large(file.metadata, place)
         ]
+        found = {name: _lost_digits(file, name) for _, name in columns}
+    return {name: count for name, count in found.items() if count}
 
 
 def _may_be_large(about: parquet.FileMetaData, place: int) -> bool:
@@ -218,33 +147,14 @@ def _may_be_large(about: parquet.FileMetaData, place: int) -> bool:
     return False
 
 
-def lost_digits(numbers: pa.ChunkedArray) -> int:
+def _lost_digits(file: parquet.ParquetFile, name: str) -> int:
     """How many floating numbers are beyond 64 bits; 0 where not all of them are whole."""
-    sizes = pc.abs(numbers)
-    largest = pc.max(sizes).as_py()
-    if largest is None or not _INT64_END <= largest < float("inf"):
-        return 0
-    whole = pc.all(pc.equal(pc.floor(numbers), numbers)).as_py()
-    return int(pc.sum(pc.greater_equal(sizes, _INT64_END)).as_py()) if whole else 0
-
-
-def _read(source: Source, root: Path) -> Brought:
-    if isinstance(source, SqlSource):
-        # SQLAlchemy is imported only for those who use it.
-        from pipeline.ingest.query import query_table, table_sha256
-
-        table, uri = query_table(source, root)
-        table = protect(table, source.pii, uri)
-        return table, FileFacts(uri=uri, sha256=table_sha256(table), rows=table.num_rows)
-    if isinstance(source, FileSource) and source.span is not None:
-        return read_span(source, source.span, root)
-    with local_file(source, root) as file:
-        table = read_table(file.path, file.uri, source)
-    facts = FileFacts(
-        uri=file.uri,
-        sha256=file.sha256,
-        rows=table.num_rows,
-        dropped_rows=dropped_rows(table),
-        broken_rows=broken_rows(table),
-    )
-    return protect(table, source.pii, file.uri), facts
+    count = 0
+    for batch in file.iter_batches(columns=[name]):
+        numbers = batch.column(0)
+        sizes = pc.abs(numbers)
+        largest = pc.max(sizes).as_py()
+        if largest == float("inf") or pc.any(pc.not_equal(pc.floor(numbers), numbers)).as_py():
+            return 0
+        count += pc.sum(pc.greater_equal(sizes, _INT64_END)).as_py() or 0
+    return count

@@ -1,176 +1,133 @@
-"""Brings a large file in batch by batch: what is written is what reading it whole would give.
+"""Writes a file's rows as Parquet, batch by batch: the same rows as if it had been read whole.
 
-Types come from all rows all the same. They are guessed from the first megabytes; where a later
-value does not fit, its column takes the next wider type of Arrow's own order and the file is begun
-anew. What cannot be brought in so (and what is wrong with the file) is left to `read`.
+What cannot be brought in so (and some of what is wrong with a file) is left to `read`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from pipeline.core.parquet import parquet_rows
-from pipeline.ingest.config import FileSource, IngestStageConfig, PackageSource, ReadConfig
-from pipeline.ingest.read import UNREADABLE, checked, file_kind, opened
-from pipeline.ingest.read_csv import Lengths, odd_years, options_of, types_asked_for
-from pipeline.ingest.read_text import unchecked
-
-_BLOCK_BYTES = 16 << 20
-"""What types are guessed from; a row may be so long."""
-_MISFIT = re.compile(r"In CSV column #(\d+):.*CSV conversion error", re.DOTALL)
-_WIDER = (
-    pa.null(),
-    pa.int64(),
-    pa.bool_(),
-    pa.date32(),
-    pa.time32("s"),
-    pa.timestamp("s"),
-    pa.timestamp("s", "UTC"),
-    pa.timestamp("ns"),
-    pa.timestamp("ns", "UTC"),
-    pa.float64(),
-    pa.string(),
+from pipeline.ingest.config import ReadConfig
+from pipeline.ingest.privacy import protect
+from pipeline.ingest.read import (
+    UNREADABLE,
+    as_asked,
+    checked,
+    explained,
+    file_kind,
+    of_columns,
+    opened,
+    read_table,
 )
-"""The order in which Arrow tries types on a column (its `InferKind`)."""
+from pipeline.ingest.read_csv import broken_rows, dropped_rows, odd_years
+from pipeline.ingest.read_jsonl import JsonLines
+from pipeline.ingest.read_text import unchecked
+from pipeline.ingest.stream_csv import CsvFile, ReadWholeError, UnevenError
 
-
-class ReadWholeError(Exception):
-    """The file must be read whole: for what it holds, or to say what is wrong with it."""
+Write = Callable[[Iterator[pa.Table]], int]
+"""Writes all tables, from the beginning if asked again; returns how many rows they have."""
 
 
 @dataclass(frozen=True)
-class Streamed:
-    """What was brought in.
+class Written:
+    """What was written.
 
     Attributes:
         rows: Rows written.
-        dropped_rows: Rows left out because they had more or fewer fields than the header.
-        columns: The columns in order.
+        dropped_rows: Rows left out because they are malformed.
+        broken_rows: Rows with text of another encoding.
     """
 
     rows: int
-    dropped_rows: int
-    columns: tuple[str, ...]
+    dropped_rows: int = 0
+    broken_rows: int = 0
 
 
-def may_stream(config: IngestStageConfig, root: Path) -> bool:
-    """Whether the source is one large file that needs nothing but to be read."""
-    source = config.source
-    if not isinstance(source, FileSource | PackageSource) or config.joins or source.pii:
-        return False
-    if config.ingest.sample_rows is not None or isinstance(source, PackageSource):
-        return False
-    if source.span is not None or "://" in source.path:
-        return False
-    path = root / source.path
-    return path.is_file() and path.stat().st_size > config.ingest.stream_above_bytes
+def write_rows(
+    path: Path, uri: str, how: ReadConfig, target: Path, *, whole_bytes: int, strict: bool = True
+) -> Written:
+    """Writes the rows of a file as Parquet, personal data protected.
 
-
-def stream_table(path: Path, uri: str, how: ReadConfig, target: Path) -> Streamed:
-    """Writes the rows of a file as Parquet; memory holds some blocks of it.
+    Memory holds some blocks of it, whatever its size, where nothing is wrong with the file.
 
     Args:
         path: The file.
         uri: What people call it.
         how: Format, compression and options.
         target: The new Parquet file.
+        whole_bytes: A file that is not packed and not larger is read at once.
+        strict: Whether a column that `dtypes` or `pii` names has to be there.
 
     Raises:
-        ReadWholeError: It must be read whole.
-        DataError: A column asked for is not there, or stands twice.
+        DataError: It is empty, damaged, of another format or encoding, or lacks a column.
     """
+
+    def write(tables: Iterator[pa.Table]) -> int:
+        rows = 0
+        with parquet_rows(target) as put:
+            for table in tables:
+                if table.num_rows:
+                    wanted = how if strict else of_columns(how, table.column_names)
+                    kept = protect(checked(table, uri, wanted), wanted.pii, uri)
+                    put(kept.replace_schema_metadata(None))
+                    rows += table.num_rows
+            if not rows:
+                raise ReadWholeError
+        return rows
+
     kind, compression = file_kind(path.name, uri, how)
-    if kind == "jsonl" or (kind == "parquet" and compression != "none"):
-        raise ReadWholeError
-    if kind == "parquet":
-        return _written(_parquet_tables(path, how), uri, how, target, Lengths(quoted=True))
-    delimiter = how.delimiter or ("\t" if kind == "tsv" else ",")
-    types: dict[str, pa.DataType] = types_asked_for(how)
-    while True:
-        lengths = Lengths(quoted=True)
+    if compression != "none" or path.stat().st_size > whole_bytes:
         try:
-            with opened(path, compression) as file:
-                reader = csv.open_csv(
-                    file, **options_of(how, delimiter, lengths, types, block_size=_BLOCK_BYTES)
-                )
-                return _written(_csv_tables(reader), uri, how, target, lengths)
-        except pa.ArrowInvalid as error:
-            types = _widened(types, _schema(path, compression, how, delimiter, types), error, how)
-        except UNREADABLE as error:
-            raise ReadWholeError from error
+            return _in_batches(path, uri, how, write, target.parent)
+        except (ReadWholeError, *UNREADABLE):
+            pass  # all rows at once, for the message or for what the policies say
+        except OSError as error:
+            if error.errno is not None:
+                raise
+    table = read_table(path, uri, how, strict=strict)
+    with explained(uri, kind, how):
+        return Written(write(iter([table])), dropped_rows(table), broken_rows(table))
 
 
-def _schema(
-    path: Path, compression: Any, how: ReadConfig, delimiter: str, types: dict[str, pa.DataType]
-) -> pa.Schema:
-    """The types that were guessed."""
+def _in_batches(path: Path, uri: str, how: ReadConfig, write: Write, scratch: Path) -> Written:
+    kind, compression = file_kind(path.name, uri, how)
+    open_file = partial(opened, path, compression)
+    if kind == "jsonl":
+        lines = JsonLines(open_file, how)
+        with explained(uri, kind, how):
+            return Written(write(lines.tables()), lines.dropped, lines.broken)
+    if kind == "parquet" and compression == "none":
+        return Written(write(_parquet_tables(path, how)))
+    if kind == "parquet":
+        if how.pii:
+            raise ReadWholeError  # nothing is unpacked onto the disk as it stands
+        with TemporaryDirectory(dir=scratch) as folder:
+            unpacked = Path(folder) / path.stem
+            with open_file() as packed, unpacked.open("wb") as plain:
+                shutil.copyfileobj(packed, plain)
+            return Written(write(_parquet_tables(unpacked, how)))
+    file = CsvFile(open_file, how, "\t" if kind == "tsv" else ",")
     try:
-        with opened(path, compression) as file:
-            made = options_of(how, delimiter, Lengths(quoted=True), types, block_size=_BLOCK_BYTES)
-            with csv.open_csv(file, **made) as reader:
-                return reader.schema
-    except UNREADABLE as error:
-        raise ReadWholeError from error
-
-
-def _widened(
-    types: dict[str, pa.DataType], schema: pa.Schema, error: Exception, how: ReadConfig
-) -> dict[str, pa.DataType]:
-    """The types to try next, after a value that did not fit."""
-    found = _MISFIT.search(str(error))
-    if found is None:
-        raise ReadWholeError from error
-    field = schema.field(int(found[1]))
-    last = field.type not in _WIDER or field.type == _WIDER[-1]
-    if last or field.name in how.dtypes:
-        raise ReadWholeError from error
-    return {**types, field.name: _WIDER[_WIDER.index(field.type) + 1]}
-
-
-def _csv_tables(reader: Any) -> Iterator[pa.Table]:
-    names = reader.schema.names
-    if len(set(names)) < len(names) or any(map(pa.types.is_binary, reader.schema.types)):
-        raise ReadWholeError
-    for batch in reader:
-        table = pa.Table.from_batches([batch])
-        if odd_years(table):
-            raise ReadWholeError
-        yield table
+        return Written(file.written(write), file.dropped, file.broken)
+    except UnevenError:
+        with explained(uri, kind, how):
+            raise ValueError(file.uneven()) from None
 
 
 def _parquet_tables(path: Path, how: ReadConfig) -> Iterator[pa.Table]:
-    asked = types_asked_for(how)
-    with parquet.ParquetFile(path) as file:
+    # Otherwise Arrow fetches the whole file at once.
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(columns=list(how.columns) or None):
             table = pa.Table.from_batches([batch])
             if unchecked(table) or odd_years(table):
                 raise ReadWholeError
-            for place, name in enumerate(table.column_names):
-                if name in asked:
-                    table = table.set_column(place, name, table[name].cast(asked[name]))
-            yield table
-
-
-def _written(
-    tables: Iterator[pa.Table], uri: str, how: ReadConfig, target: Path, lengths: Lengths
-) -> Streamed:
-    rows = 0
-    with parquet_rows(target) as write:
-        for table in tables:
-            if not table.num_rows:
-                continue
-            if lengths.count and how.bad_rows == "error":
-                raise ReadWholeError
-            one = checked(table, uri, how).replace_schema_metadata(None)
-            write(one)
-            rows += one.num_rows
-        if not rows or (lengths.count and how.bad_rows == "error"):
-            raise ReadWholeError
-    return Streamed(rows, lengths.count, tuple(one.schema.names))
+            yield as_asked(table, how)

@@ -87,21 +87,38 @@ def check(
             the number of rows and some of them.
     """
     if broken := breaches(typed, columns, rules):
-        told = [told_of(one, typed, label, rules.shown_rows) for one in broken]
+        both = rules.wrong_type != "error"
+        told = [told_of(one, typed, label, rules.shown_rows, wrong_too=both) for one in broken]
         raise explained(told, touched_rows(broken), len(typed.raw))
 
 
 def breaches(
-    typed: Typed, columns: Mapping[str, ColumnConfig], rules: PreprocessConfig
+    typed: Typed,
+    columns: Mapping[str, ColumnConfig],
+    rules: PreprocessConfig,
+    *,
+    wrong_is_missing: bool | None = None,
 ) -> list[Breach]:
-    """Every rule that the working table breaks, column by column; arguments as for `check`."""
+    """Every rule that the working table breaks, column by column; arguments as for `check`.
+
+    Args:
+        typed: The table.
+        columns: Declared columns.
+        rules: What is an error.
+        wrong_is_missing: Whether rules about missing values take values of another kind for such;
+            None: where those are no error by themselves, so that each is told of once.
+    """
+    if wrong_is_missing is None:
+        wrong_is_missing = rules.wrong_type != "error"
+    nothing = np.zeros(len(typed.frame), np.bool_)
     checks: dict[str, list[Holds]] = {str(name): [] for name in typed.frame.columns}
     for name, found in checks.items():
         how = columns.get(name)
         if rules.wrong_type == "error" and name in typed.wrong:
             found.append(_right_kind(typed.wrong[name], how))
         if how is not None:
-            found.extend(_column_checks(how, rules))
+            told = nothing if wrong_is_missing else typed.wrong.get(name, nothing)
+            found.extend(_column_checks(how, rules, told))
             found.extend(_relations(how, typed.frame))
     broken = {
         name: [one for one in found if not np.all(one.test(typed.frame[name]))]
@@ -153,14 +170,15 @@ def _right_kind(wrong: Mask, how: ColumnConfig | None) -> Holds:
     )
 
 
-def _column_checks(how: ColumnConfig, rules: PreprocessConfig) -> Iterator[Holds]:
-    yield Holds("no_value", "has a value in some row", _has_some)
+def _column_checks(how: ColumnConfig, rules: PreprocessConfig, told: Mask) -> Iterator[Holds]:
+    """The rules of one column; rows that are `told` of already are not missing."""
+    yield Holds("no_value", "has a value in some row", lambda v: bool(told.any()) or _has_some(v))
     if how.max_missing_fraction < 1:
         most = how.max_missing_fraction
         yield Holds(
             "too_many_missing",
             f"misses at most {most:.4g} of its values",
-            lambda values: bool(_missing(values).mean() <= most),
+            lambda values: bool((_missing(values) & ~told).mean() <= most),
         )
     if isinstance(how, CategoricalConfig) and how.allowed:
         allowed = ("", *how.allowed)
@@ -176,7 +194,8 @@ def _column_checks(how: ColumnConfig, rules: PreprocessConfig) -> Iterator[Holds
             lambda values: _missing(values) | ~values.duplicated(keep=False),
         )
     if isinstance(how, WeightConfig):
-        yield Holds("no_weight", "is a weight in every row, 0 or more", lambda values: values >= 0)
+        said = "is a weight in every row, 0 or more"
+        yield Holds("no_weight", said, lambda v: pd.Series((v >= 0) | told, v.index))
     if (bounds := possible_range(how)) and rules.out_of_range == "error":
         low, high = bounds
         if low is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
-from pipeline.preprocess.clean import missing
+from pipeline.preprocess.clean import without_value
 from pipeline.preprocess.raw import Typed, spoken
 
 Rule = Literal[
@@ -73,11 +73,23 @@ class Told:
         return f"  '{self.column}' {self.said}: not so in {where}"
 
 
-def told_of(one: Breach, typed: Typed, label: str, limit: int, offset: int = 0) -> Told:
-    """Tells of a breach; `offset` is the number of the table's first row, from 0."""
+def told_of(
+    one: Breach, typed: Typed, label: str, limit: int, offset: int = 0, *, wrong_too: bool = True
+) -> Told:
+    """Tells of a breach.
+
+    Args:
+        one: The breach.
+        typed: The table.
+        label: Raw name of the label.
+        limit: How many rows are shown.
+        offset: The number of the table's first row, from 0.
+        wrong_too: Whether values of another kind count as missing.
+    """
     name = spoken(one.column, label)
     if not len(one.rows):
-        share = f"{missing(typed.frame[one.column]).mean():.1%} missing"
+        gone = without_value(typed, one.column, wrong_too=wrong_too)
+        share = f"{gone.mean():.1%} missing"
         return Told(name, one.said, None, (share,))
     shown = examples(typed.raw[name], one.rows, limit, offset)
     return Told(name, one.said, len(one.rows), tuple(shown))

@@ -123,6 +123,12 @@ def refuse_no_rows(rows: int, done: Sequence[Done]) -> None:
         )
 
 
+def without_value(typed: Typed, name: str, *, wrong_too: bool) -> Mask:
+    """Which rows miss a value of a column; with `wrong_too` also those that hold another kind."""
+    gone = missing(typed.frame[name])
+    return gone if wrong_too or name not in typed.wrong else gone & ~typed.wrong[name]
+
+
 def repeated(frame: pd.DataFrame) -> Mask:
     """Which rows equal an earlier one in every column; missing equals missing.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from pipeline.core.schema import config
+from pipeline.preprocess.check_breaches import shortened
+from pipeline.preprocess.summary_words import Words
 
 AnomalyKind = Literal[
     "missing_column",
@@ -65,3 +67,9 @@ def whole(
     return Anomaly(
         kind=kind, severity=severity, column=column, rows=rows, fraction=share, text=said
     )
+
+
+def commonest(words: Words, shown: int) -> tuple[str, ...]:
+    """The commonest words with their rows, for people."""
+    counts = words.counts.sort_values(ascending=False, kind="stable")
+    return tuple(f"{shortened(repr(word))}: {rows:,} rows" for word, rows in counts[:shown].items())

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.core.artifacts import Table
 from pipeline.core.bags import tokens
 from pipeline.core.dates import part_indices
 from pipeline.core.features import (
@@ -29,6 +30,7 @@ from pipeline.core.features import (
 from pipeline.preprocess import drift_statistics as statistics
 from pipeline.preprocess.config import DriftConfig
 from pipeline.preprocess.drift_records import ColumnDrift, DriftReport, JointDrift
+from pipeline.preprocess.parts import table_batches
 from pipeline.preprocess.profile_statistics import stability_index
 
 Columns = Mapping[str, "pd.Series[Any]"]
@@ -41,10 +43,22 @@ _SHOWN_WORDS = 5
 
 @dataclass(frozen=True)
 class Named:
-    """A table in served dtypes and what people call it."""
+    """A table in served dtypes and what people call it.
+
+    Attributes:
+        name: What people call it.
+        frame: Its rows, or some of them, evenly spaced.
+        of: How many rows it has; None: those of `frame`.
+    """
 
     name: str
     frame: pd.DataFrame
+    of: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table has."""
+        return len(self.frame) if self.of is None else self.of
 
 
 def compare(
@@ -65,7 +79,7 @@ def compare(
         rules: Thresholds.
         jointly: Whether a classifier looks at all columns together as well.
     """
-    rows = (len(reference.frame), len(current.frame))
+    rows = (reference.rows, current.rows)
     empty = DriftReport(
         reference=reference.name,
         current=current.name,
@@ -89,7 +103,32 @@ def thinned(table: pd.DataFrame, most: int) -> pd.DataFrame:
     """At most `most` rows, evenly spaced, in their order."""
     if len(table) <= most:
         return table
-    return table.take(np.linspace(0, len(table) - 1, min(most, len(table))).astype(np.int64))
+    return table.take(_spaced(len(table), most))
+
+
+def _spaced(rows: int, most: int) -> statistics.Ints:
+    return np.linspace(0, rows - 1, min(most, rows)).astype(np.int64)
+
+
+def thinned_file(table: Table, most: int, batch_rows: int) -> tuple[pd.DataFrame, int]:
+    """The same of a table on disk, read some rows at a time.
+
+    Returns:
+        The rows, and how many the table has.
+
+    Raises:
+        PipelineError: It is missing or damaged.
+    """
+    with table.parts() as file:
+        rows, names = int(file.metadata.num_rows), file.schema_arrow.names
+    taken = _spaced(rows, most)
+    parts = []
+    for frame in table_batches(table, names, batch_rows):
+        start = int(frame.index[0])
+        first, end = np.searchsorted(taken, [start, start + len(frame)])
+        parts.append(frame.take(taken[first:end] - start))
+    whole = pd.concat(parts, ignore_index=True) if parts else table.read()
+    return whole, rows
 
 
 def compared(frame: pd.DataFrame, features: FeatureSet) -> Columns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from pipeline.core.artifacts import Artifacts
+from pipeline.core.artifacts import Artifacts, Table
 from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig
 from pipeline.preprocess.raw import required_columns
 
@@ -61,7 +62,7 @@ class Job:
     @property
     def buckets(self) -> int:
         """In how many shares copies are sought: so many that each fits into memory."""
-        return max(1, 1 << (self.rows // _BUCKET_ROWS).bit_length())
+        return bucket_count(self.rows)
 
     @property
     def step(self) -> int:
@@ -79,6 +80,11 @@ class Job:
     def whole(self, name: str) -> Path:
         """The rows of one split as they are served."""
         return self.scratch / f"{name}.parquet"
+
+
+def bucket_count(rows: int) -> int:
+    """Shares, a power of two, of which each one's hashes fit into memory."""
+    return max(1, 1 << (rows // _BUCKET_ROWS).bit_length())
 
 
 def sample_step(rows: int, most: int) -> int:
@@ -101,7 +107,7 @@ def planned(
     names = required_columns(artifacts.raw_table, config)
     with artifacts.raw_table.parts() as file:
         about = file.metadata
-        sizes = [about.row_group(group).num_rows for group in range(about.num_row_groups)]
+        sizes = group_sizes(about)
         gaps = _columns_with_gaps(about)
     return Job(
         root=artifacts.root,
@@ -139,20 +145,45 @@ def _columns_with_gaps(about: parquet.FileMetaData) -> set[str]:
 
 def raw_batches(job: Job, part: Part) -> Iterator[pd.DataFrame]:
     """The rows of a part, `stream.batch_rows` at a time, numbered as in the table."""
-    start = part.start
     with Artifacts(job.root).raw_table.parts() as file:
         size = job.config.preprocess.stream.batch_rows
-        for batch in file.iter_batches(size, row_groups=part.groups, columns=list(job.names)):
-            table = pa.Table.from_batches([batch])
-            for place, one in enumerate(table.schema):
-                # A whole column with a gap is float64 in pandas, so each of its batches must be.
-                if one.name in job.gaps and pa.types.is_integer(one.type):
-                    floats = table.column(place).cast(pa.float64(), safe=False)
-                    table = table.set_column(place, one.name, floats)
-            frame = table.select(list(job.names)).to_pandas(split_blocks=True)
-            frame.index = pd.RangeIndex(start, start + len(frame))
-            start += len(frame)
-            yield frame
+        yield from numbered(file, size, job.names, job.gaps, part)
+
+
+def table_batches(table: Table, names: Sequence[str], size: int) -> Iterator[pd.DataFrame]:
+    """Some columns of a whole table, `size` rows at a time, numbered."""
+    with table.parts() as file:
+        gaps = _columns_with_gaps(file.metadata)
+        # Arrow fetches all row groups at once that it is asked for.
+        for part in _parts(group_sizes(file.metadata), size):
+            yield from numbered(file, size, names, gaps, part)
+
+
+def group_sizes(about: parquet.FileMetaData) -> list[int]:
+    """Rows of each row group."""
+    return [about.row_group(group).num_rows for group in range(about.num_row_groups)]
+
+
+def numbered(
+    file: parquet.ParquetFile,
+    size: int,
+    names: Sequence[str],
+    gaps: AbstractSet[str],
+    part: Part,
+) -> Iterator[pd.DataFrame]:
+    """Rows of some row groups in the dtypes that they have in the whole table."""
+    start = part.start
+    for batch in file.iter_batches(size, row_groups=part.groups, columns=list(names)):
+        table = pa.Table.from_batches([batch])
+        for place, one in enumerate(table.schema):
+            # A whole column with a gap is float64 in pandas, so each of its batches must be.
+            if one.name in gaps and pa.types.is_integer(one.type):
+                floats = table.column(place).cast(pa.float64(), safe=False)
+                table = table.set_column(place, one.name, floats)
+        frame = table.select(list(names)).to_pandas(split_blocks=True)
+        frame.index = pd.RangeIndex(start, start + len(frame))
+        start += len(frame)
+        yield frame
 
 
 @contextmanager

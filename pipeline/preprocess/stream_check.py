@@ -9,7 +9,7 @@ from typing import get_args
 
 from pipeline.preprocess.check import UNIQUE, breaches
 from pipeline.preprocess.check_breaches import Rule, Told, explained, told_of, touched_rows
-from pipeline.preprocess.clean import missing
+from pipeline.preprocess.clean import without_value
 from pipeline.preprocess.config import ColumnConfig, IdConfig, PreprocessStageConfig
 from pipeline.preprocess.raw import Typed
 
@@ -22,10 +22,19 @@ class BatchCheck:
     Args:
         config: Label, rules and how many rows to show.
         columns: Declared columns.
+        wrong_is_missing: As for `breaches`.
     """
 
-    def __init__(self, config: PreprocessStageConfig, columns: Mapping[str, ColumnConfig]) -> None:
+    def __init__(
+        self,
+        config: PreprocessStageConfig,
+        columns: Mapping[str, ColumnConfig],
+        *,
+        wrong_is_missing: bool | None = None,
+    ) -> None:
         self._config = config
+        strict = config.preprocess.wrong_type == "error"
+        self._wrong_is_missing = not strict if wrong_is_missing is None else wrong_is_missing
         self._columns = columns
         self._of_rows = {name: _of_rows(how) for name, how in columns.items()}
         self._told: dict[tuple[str, Rule, str], Told] = {}
@@ -40,8 +49,11 @@ class BatchCheck:
         self._order = [str(name) for name in typed.frame.columns]
         self._rows += len(typed.frame)
         for name in self._columns:
-            self._gone[name] += int(missing(typed.frame[name]).sum())
-        found = [one for one in breaches(typed, self._of_rows, rules) if one.rule != "no_value"]
+            gone = without_value(typed, name, wrong_too=self._wrong_is_missing)
+            self._gone[name] += int(gone.sum())
+        both = self._wrong_is_missing
+        broken = breaches(typed, self._of_rows, rules, wrong_is_missing=both)
+        found = [one for one in broken if one.rule != "no_value"]
         self._touched += touched_rows(found)
         for one in found:
             self._tell(
@@ -66,14 +78,21 @@ class BatchCheck:
 
     def refuse(self) -> None:
         """Raises a DataError where a rule was broken in any batch."""
+        if found := [told for _, _, told in self.found()]:
+            raise explained(found, self._touched, self._rows)
+
+    def found(self) -> list[tuple[str, Rule, Told]]:
+        """Every rule that was broken, by the column of the working table."""
+        told = dict(self._told)
         for name, how in self._columns.items():
-            for rule, told in self._whole(name, how):
-                self._told[name, rule, told.said] = told
-        if self._told:
-            ordered = sorted(
-                self._told, key=lambda key: (self._order.index(key[0]), _ORDER.index(key[1]))
-            )
-            raise explained([self._told[key] for key in ordered], self._touched, self._rows)
+            told |= {(name, rule, one.said): one for rule, one in self._whole(name, how)}
+        order = {name: place for place, name in enumerate(self._order)}
+        ordered = sorted(told, key=lambda key: (order[key[0]], _ORDER.index(key[1])))
+        return [(column, rule, told[column, rule, said]) for column, rule, said in ordered]
+
+    def gone(self, column: str) -> int:
+        """Rows without a value."""
+        return self._gone[column]
 
     def _tell(self, column: str, rule: Rule, new: Told) -> None:
         key = (column, rule, new.said)

@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeline.core.artifacts import Artifacts, Record
 from pipeline.core.console import say
 from pipeline.core.schema import config, dump
-from pipeline.preprocess.contract import anomalies
 from pipeline.preprocess.contract_records import Anomaly
 from pipeline.runner.data_rows import data_params, new_rows, preprocess_config, training_rows
 
@@ -64,14 +63,14 @@ def examine(path: str, root: Path, data: str | None) -> CheckReport:
     """Reads the file and holds it against the contract; arguments as for `check_file`."""
     params = data_params(root, data)
     config = preprocess_config(params)
-    rows = new_rows(path, params, root)
     training = training_rows(Artifacts(root), config)
-    found = (*anomalies(rows.frame, config, training), *rows.unread)
+    with new_rows(path, params, root) as rows:
+        found = (*rows.anomalies(config, training), *rows.unread)
     errors = sum(one.severity == "error" for one in found)
     return CheckReport(
         file=path,
         data=params["data"]["name"],
-        rows=len(rows.frame),
+        rows=rows.rows,
         trained=training is not None,
         errors=errors,
         warnings=len(found) - errors,

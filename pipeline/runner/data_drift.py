@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core.artifacts import PROCESSED, Artifacts
+from pipeline.core.artifacts import PROCESSED, Artifacts, Table
 from pipeline.core.console import say
 from pipeline.core.errors import DataError, PipelineError, UsageError, nearest
 from pipeline.core.features import FeatureSet
-from pipeline.core.records import SPLITS
+from pipeline.core.records import SPLITS, Split
 from pipeline.core.schema import dump
 from pipeline.preprocess.config import PreprocessStageConfig
-from pipeline.preprocess.drift import Named, compare
+from pipeline.preprocess.drift import Named, compare, thinned_file
 from pipeline.preprocess.drift_records import DriftReport
 from pipeline.preprocess.raw import typed_table
 from pipeline.runner.data_requests import request_rows
@@ -56,14 +56,19 @@ def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool
         asked = request_rows(file, params["register"]["name"])
         if asked is not None:
             features = without(features, personal_columns(params) - set(asked))
-        rows = new_rows(file, params, root).frame if asked is None else asked
-        pairs = [(_train(artifacts), Named(file, served(rows, config, features)))]
+        if asked is None:
+            with new_rows(file, params, root) as new:
+                rows, of = _thinned(new.table, config)
+        else:
+            rows, of = asked, len(asked)
+        named = Named(file, served(rows, config, features), of)
+        pairs = [(_split(artifacts, "train", config), named)]
     elif rev is not None:
         then = Named(f"train at {rev}", _train_at(root, rev, features))
-        pairs = [(then, _train(artifacts))]
+        pairs = [(then, _split(artifacts, "train", config))]
     else:
-        train = _train(artifacts)
-        pairs = [(train, Named(name, artifacts.split(name).read())) for name in SPLITS[1:]]
+        train = _split(artifacts, "train", config)
+        pairs = [(train, _split(artifacts, name, config)) for name in SPLITS[1:]]
     reports = [compare(one, other, features, rules, jointly=True) for one, other in pairs]
     if as_json:
         say(json.dumps([dump(one) for one in reports], indent=2, ensure_ascii=False))
@@ -108,8 +113,13 @@ def served(rows: pd.DataFrame, config: PreprocessStageConfig, features: FeatureS
     return typed_table(rows, config).frame[names]
 
 
-def _train(artifacts: Artifacts) -> Named:
-    return Named("train", artifacts.split("train").read())
+def _split(artifacts: Artifacts, name: Split, config: PreprocessStageConfig) -> Named:
+    return Named(name, *_thinned(artifacts.split(name), config))
+
+
+def _thinned(table: Table, config: PreprocessStageConfig) -> tuple[pd.DataFrame, int]:
+    rules = config.preprocess
+    return thinned_file(table, rules.drift.max_rows, rules.stream.batch_rows)
 
 
 def _train_at(root: Path, rev: str, features: FeatureSet) -> pd.DataFrame:

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from pipeline.compose.compose import compose, validate
 from pipeline.compose.overrides import read_overrides
-from pipeline.core.artifacts import Artifacts
+from pipeline.core.artifacts import Artifacts, Table
 from pipeline.core.errors import UsageError, nearest
-from pipeline.core.records import FileFacts
+from pipeline.core.parquet import parquet_rows
 from pipeline.ingest import STAGE as INGEST
 from pipeline.ingest.config import FileSource, IngestStageConfig, ReadConfig, SqlSource
-from pipeline.ingest.join import left_join
-from pipeline.ingest.locate import local_file
-from pipeline.ingest.privacy import protect
-from pipeline.ingest.read import read_table
-from pipeline.ingest.read_csv import broken_rows, dropped_rows
-from pipeline.ingest.stage import bring, lost_digits
+from pipeline.ingest.join import Joined
+from pipeline.ingest.rows import Portion, scratch_folder
+from pipeline.ingest.sources import Sources
+from pipeline.ingest.stage import beyond_64_bits
 from pipeline.preprocess import STAGE as PREPROCESS
 from pipeline.preprocess.config import PreprocessStageConfig
+from pipeline.preprocess.contract import Contract
 from pipeline.preprocess.contract_records import Anomaly, AnomalyKind
 from pipeline.preprocess.contract_training import Seen, Training
+from pipeline.preprocess.parts import table_batches
 from pipeline.preprocess.raw import parts
 from pipeline.runner.stages import CONFIGURED
 
-_OF_THE_FILE = {"format", "compression", "columns", "dtypes", "sha256", "pii"}
+_OF_THE_FILE = {"format", "compression", "columns", "sha256"}
 """Options of the source that say something about its own file alone."""
 
 
@@ -56,15 +56,43 @@ class NewRows:
     """Rows that nobody has seen yet.
 
     Attributes:
-        frame: The rows.
+        table: The rows, on disk for as long as they are looked at.
+        rows: How many there are.
         unread: What of the file could not be read as it stands.
+        scratch: A folder that lives as long.
     """
 
-    frame: pd.DataFrame
+    table: Table
+    rows: int
     unread: tuple[Anomaly, ...]
+    scratch: Path
+
+    @property
+    def names(self) -> list[str]:
+        """All columns."""
+        with self.table.parts() as file:
+            return list(file.schema_arrow.names)
+
+    def column(self, name: str) -> pd.Series[Any]:
+        """One column, in memory."""
+        return self.table.read([name])[name]
+
+    def batches(self, config: PreprocessStageConfig) -> Iterator[pd.DataFrame]:
+        """The columns that take part, some rows at a time, numbered."""
+        asked = dict.fromkeys(column for column, _ in parts(config).values())
+        wanted = [name for name in asked if name in self.names]
+        return table_batches(self.table, wanted, config.preprocess.stream.batch_rows)
+
+    def anomalies(
+        self, config: PreprocessStageConfig, training: Training | None
+    ) -> tuple[Anomaly, ...]:
+        """The rows held against the contract; memory does not grow with them."""
+        contract = Contract(self.names, self.rows, config, training, self.scratch)
+        return contract.held(lambda: self.batches(config))
 
 
-def new_rows(path: str, params: dict[str, Any], root: Path) -> NewRows:
+@contextmanager
+def new_rows(path: str, params: dict[str, Any], root: Path) -> Iterator[NewRows]:
     """Reads a file with the options of the data set's source, and joins what it lacks.
 
     The joins run where the file lacks a column that the data set declares; a file that has them
@@ -80,15 +108,22 @@ def new_rows(path: str, params: dict[str, Any], root: Path) -> NewRows:
         DataError: It cannot be read, or cannot be joined.
     """
     config: IngestStageConfig = INGEST.configure(params)
-    table, unread = _read(path, config, root)
-    wanted = {column for column, _ in parts(preprocess_config(params)).values()}
-    if wanted <= set(table.column_names) or not config.joins:
-        return NewRows(table.to_pandas(), unread)
-    known: dict[str, tuple[pa.Table, FileFacts]] = {}
-    for name, join in config.joins.items():
-        partner, _ = bring(join.source, root, known)
-        table, _ = left_join(table, partner, name, join)
-    return NewRows(table.to_pandas(), unread)
+    source = FileSource(kind="file", path=_existing(path), **_options(config))
+    with scratch_folder(root) as scratch:
+        sources = Sources(root, scratch, config.ingest.stream_above_bytes)
+        rows = sources.bring(source, strict=False)
+        (portion,) = rows.portions
+        table, unread = Table(portion.path), tuple(_unread(portion))
+        wanted = {column for column, _ in parts(preprocess_config(params)).values()}
+        if config.joins and not wanted <= set(rows.schema.names):
+            table = Table(scratch / "joined.parquet")
+            joined = Joined(rows.schema)
+            for name, join in config.joins.items():
+                joined.add(name, join, sources.bring(join.source))
+            with parquet_rows(table.path) as write:
+                for one in rows.tables():
+                    write(joined.widen(one))
+        yield NewRows(table, rows.facts.rows, unread, scratch)
 
 
 def training_rows(artifacts: Artifacts, config: PreprocessStageConfig) -> Training | None:
@@ -107,32 +142,18 @@ def training_rows(artifacts: Artifacts, config: PreprocessStageConfig) -> Traini
     return Training(seen, frozenset(raw_columns), features.label.classes)
 
 
-def _read(path: str, config: IngestStageConfig, root: Path) -> tuple[pa.Table, tuple[Anomaly, ...]]:
-    how = FileSource(kind="file", path=_existing(path), **_options(config))
-    with local_file(how, root) as file:
-        table = read_table(file.path, file.uri, how)
-        dtypes = {} if isinstance(config.source, SqlSource) else config.source.dtypes
-        known = {name: kind for name, kind in dtypes.items() if name in table.column_names}
-        if known:
-            table = read_table(file.path, file.uri, replace(how, dtypes=known))
-    named = {name: way for name, way in config.source.pii.items() if name in table.column_names}
-    return protect(table, named, file.uri), tuple(_unread(table))
-
-
-def _unread(table: pa.Table) -> Iterator[Anomaly]:
+def _unread(portion: Portion) -> Iterator[Anomaly]:
     """What `ingest` warns of as it reads."""
-    dropped, broken = dropped_rows(table), broken_rows(table)
-    if dropped:
+    facts = portion.facts
+    if dropped := facts.dropped_rows:
         said = f"{dropped:,} rows are malformed and left out"
-        yield _warning("bad_rows", None, dropped, dropped + table.num_rows, said)
-    if broken:
+        yield _warning("bad_rows", None, dropped, dropped + facts.rows, said)
+    if broken := facts.broken_rows:
         said = f"{broken:,} rows hold text of another encoding"
-        yield _warning("bad_text", None, broken, table.num_rows, said)
-    for field in table.schema:
-        lost = lost_digits(table[field.name]) if pa.types.is_float64(field.type) else 0
-        if lost:
-            said = f"{lost:,} whole numbers are beyond 64 bits; some 16 digits of them are kept"
-            yield _warning("lost_digits", field.name, lost, table.num_rows, said)
+        yield _warning("bad_text", None, broken, facts.rows, said)
+    for name, lost in beyond_64_bits(portion.path).items():
+        said = f"{lost:,} whole numbers are beyond 64 bits; some 16 digits of them are kept"
+        yield _warning("lost_digits", name, lost, facts.rows, said)
 
 
 def _warning(kind: AnomalyKind, column: str | None, rows: int, of: int, said: str) -> Anomaly:
@@ -143,7 +164,7 @@ def _warning(kind: AnomalyKind, column: str | None, rows: int, of: int, said: st
 
 def _options(config: IngestStageConfig) -> dict[str, Any]:
     if isinstance(config.source, SqlSource):
-        return {}
+        return {"pii": config.source.pii}
     names = {one.name for one in fields(ReadConfig)} - _OF_THE_FILE
     return {name: getattr(config.source, name) for name in names}
 

@@ -16,11 +16,16 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.core.console import say
 from pipeline.core.errors import DataError, UsageError
 from pipeline.preprocess.config import NumericConfig, PreprocessStageConfig
-from pipeline.preprocess.contract import anomalies
 from pipeline.preprocess.contract_records import Anomaly
 from pipeline.preprocess.raw import typed_values
 from pipeline.runner.data_file import data_file, load, plain, publish_data_file, render
-from pipeline.runner.data_rows import data_params, new_rows, preprocess_config, training_rows
+from pipeline.runner.data_rows import (
+    NewRows,
+    data_params,
+    new_rows,
+    preprocess_config,
+    training_rows,
+)
 from pipeline.runner.init_columns import guess_column
 from pipeline.runner.init_rules import LONGEST_ALLOWED
 
@@ -70,9 +75,9 @@ def update_file(path: str, root: Path, *, data: str | None, write: bool) -> int:
     if not target.is_file():
         raise UsageError(f"there is no {target}", expected="a data set with a file of its own")
     config = preprocess_config(params)
-    rows = new_rows(path, params, root).frame
-    found = anomalies(rows, config, training_rows(Artifacts(root), config))
-    changes = list(proposals(found, rows, config))
+    with new_rows(path, params, root) as new:
+        found = new.anomalies(config, training_rows(Artifacts(root), config))
+        changes = list(proposals(found, new, config))
     before = target.read_text(encoding="utf-8")
     after = changed(before, changes)
     _tell(changes, found)
@@ -89,10 +94,10 @@ def update_file(path: str, root: Path, *, data: str | None, write: bool) -> int:
 
 
 def proposals(
-    found: tuple[Anomaly, ...], rows: pd.DataFrame, config: PreprocessStageConfig
+    found: tuple[Anomaly, ...], rows: NewRows, config: PreprocessStageConfig
 ) -> Iterator[Change]:
     """What would have to be declared otherwise, column by column."""
-    names = [str(name) for name in rows.columns]
+    names = rows.names
     if not set(config.columns) & set(names):
         raise DataError(
             f"the rows have none of the declared columns: {', '.join(names[:5])[:200]}",
@@ -111,14 +116,14 @@ def proposals(
 
 
 def _proposals(
-    one: Anomaly, name: str, rows: pd.DataFrame, config: PreprocessStageConfig
+    one: Anomaly, name: str, rows: NewRows, config: PreprocessStageConfig
 ) -> Iterator[Change]:
     match one.kind:
         case "out_of_range" if isinstance(config.columns[name], NumericConfig):
-            yield Change(name, one.text, {"range": _wider(rows[name], config.columns[name])})
+            yield Change(name, one.text, {"range": _wider(rows.column(name), config.columns[name])})
         case "not_allowed":
             how: Any = config.columns[name]
-            words = pd.Series(typed_values(rows[name], how)[0])
+            words = pd.Series(typed_values(rows.column(name), how)[0])
             new = words[(words != "") & ~words.isin(how.allowed)].value_counts().index
             if (new.str.len() <= LONGEST_ALLOWED).all():
                 yield Change(name, one.text, {"allowed": [*how.allowed, *new]})
@@ -132,7 +137,7 @@ def _proposals(
         case "missing_column" if one.severity == "error":
             yield Change(name, one.text, {}, remove=True)
         case "wrong_type" | "new_column":
-            guess = guess_column(name, rows[name], text_file=False)
+            guess = guess_column(name, rows.column(name), text_file=False)
             if guess.taken:
                 yield Change(name, one.text, {}, entry=guess.keys)
 

@@ -58,7 +58,8 @@ class Ingest:
     @property
     def published(self) -> list[str]:
         """What lies under data/, hidden leftovers too."""
-        return sorted(path.name for path in (self.root / "data").iterdir())
+        data = self.root / "data"
+        return sorted(path.name for path in data.iterdir()) if data.exists() else []
 
     @property
     def record(self) -> SourceRecord:

@@ -201,6 +201,7 @@ def test_a_full_disk_leaves_nothing_half_written(ingest: Ingest, above: int) -> 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert ingest.published == []
+    assert not list((ingest.root / ".pipeline/scratch").iterdir())
     assert len(ingest.run(name, stream_above_bytes=above)) == 50_000
 
 

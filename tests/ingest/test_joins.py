@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.schema import build
 from pipeline.ingest.config import JoinConfig
-from pipeline.ingest.join import left_join
+from pipeline.ingest.join import LeftJoin
 from tests.ingest.conftest import Ingest
 
 _LAW = settings(deadline=None, max_examples=50)
@@ -28,8 +28,14 @@ def _join(**options: Any) -> JoinConfig:
 
 
 def _joined(main: pa.Table, partner: pa.Table, **options: Any) -> tuple[pd.DataFrame, float]:
-    table, matched = left_join(main, partner, "partner", _join(**options))
-    return table.to_pandas(), matched
+    join = LeftJoin(main.schema, partner, "partner", _join(**options))
+    table = join(main)
+    assert table.schema == join.schema
+    in_batches = LeftJoin(main.schema, partner, "partner", _join(**options))
+    parts = [in_batches(main.slice(start, 2)) for start in range(0, main.num_rows, 2)]
+    assert pa.concat_tables(parts).equals(table)
+    assert in_batches.matched_fraction == join.matched_fraction
+    return table.to_pandas(), join.matched_fraction
 
 
 _KEYS = st.lists(st.sampled_from(["a", "b", "é", "", None]), max_size=12)
@@ -133,10 +139,10 @@ def test_repeated_keys_are_an_error_with_examples() -> None:
     main = pa.table({"k": ["a"], "at": [datetime(2024, 1, 2)]})
     partner = pa.table({"k": ["a", "b", "b"], "at": [datetime(2024, 1, 1)] * 3, "v": [1, 2, 3]})
     with pytest.raises(DataError, match=r"1 rows whose key stands in an earlier row: k=b"):
-        left_join(main, partner, "partner", _join(key=["k"], columns=["v"]))
+        LeftJoin(main.schema, partner, "partner", _join(key=["k"], columns=["v"]))
     before = {"column": "at", "gap_hours": 0, "within_hours": 99}
     with pytest.raises(DataError, match=r"1 rows whose key .*: k=b, at=2024-01-01"):
-        left_join(main, partner, "partner", _join(key=["k"], before=before))
+        LeftJoin(main.schema, partner, "partner", _join(key=["k"], before=before))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,7 @@ def test_joins_that_do_not_fit(options: dict[str, Any], said: str) -> None:
     main = pa.table({"k": ["a"], "taken": [1]})
     partner = pa.table({"k": ["a"], "taken": [2], "value": [3], "word": ["w"]})
     with pytest.raises(DataError) as error:
-        left_join(main, partner, "partner", _join(**options))
+        LeftJoin(main.schema, partner, "partner", _join(**options))
     assert said in str(error.value)
 
 

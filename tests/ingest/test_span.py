@@ -65,14 +65,14 @@ def test_rows_can_say_the_date_of_their_file(dated: Ingest):
 def test_only_new_and_changed_files_are_read_again(dated: Ingest, monkeypatch: pytest.MonkeyPatch):
     read: list[str] = []
 
-    def spy(path: Path, uri: str, how: FileSource) -> Any:
+    def spy(path: Path, uri: str, *rest: Any, **options: Any) -> Any:
         read.append(uri)
-        return read_table(path, uri, how)
+        return write_rows(path, uri, *rest, **options)
 
-    from pipeline.ingest import span as module
+    from pipeline.ingest import sources as module
 
-    read_table = module.read_table
-    monkeypatch.setattr(module, "read_table", spy)
+    write_rows = module.write_rows
+    monkeypatch.setattr(module, "write_rows", spy)
     first = dated.run(source())
     assert len(read) == 3
     assert dated.run(source()).equals(first)

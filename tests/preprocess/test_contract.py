@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.preprocess import STAGE
 from pipeline.preprocess.config import PreprocessStageConfig
-from pipeline.preprocess.contract import anomalies
+from pipeline.preprocess.contract import Contract, anomalies
 from pipeline.preprocess.contract_records import Anomaly
 from pipeline.preprocess.contract_training import Seen, Training
 from tests.preprocess.conftest import LABEL_CONFIG, RANDOM, RULES, Preprocess
@@ -72,6 +75,59 @@ def found(frame: pd.DataFrame, trained: Training | None = None, **rules: Any) ->
 
 def test_rows_that_keep_every_rule_and_look_like_training_have_no_anomaly():
     assert found(table(), training()) == []
+
+
+CELLS = st.sampled_from(
+    ["", None, "red", "blue", "i1", "1.5", 2.5, -1, 99, "2024-01-05", "soon", True, "yes", "maybe"]
+)
+CHANGES = st.lists(
+    st.tuples(st.integers(0, ROWS - 1), st.sampled_from([*COLUMNS, "label"]), CELLS), max_size=30
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    CHANGES,
+    st.lists(st.integers(0, ROWS), max_size=4),
+    st.sampled_from(["error", "missing"]),
+    st.booleans(),
+)
+def test_batches_are_told_of_as_the_whole_table_is(
+    changes: list[tuple[int, str, Any]], cuts: list[int], wrong_type: str, trained: bool
+):
+    frame = table().astype(object)
+    for row, column, value in changes:
+        frame.loc[row, column] = value
+    rules = {"wrong_type": wrong_type, "shown_rows": 3}
+    edges = sorted({0, *cuts, ROWS})
+    parts = [frame.iloc[low:high] for low, high in itertools.pairwise(edges)]
+    seen = training() if trained else None
+    with tempfile.TemporaryDirectory() as name:
+        names = list(map(str, frame.columns))
+        contract = Contract(names, ROWS, stage_config(**rules), seen, Path(name))
+        assert list(contract.held(lambda: parts)) == found(frame, seen, **rules)
+
+
+def test_a_value_of_another_kind_is_told_of_once():
+    frame = table().astype(object)
+    frame.loc[:7, ["paid", "limit"]] = "neither"
+    kinds = [(one.kind, one.column) for one in found(frame, training())]
+    assert kinds == [("wrong_type", "limit"), ("wrong_type", "paid")]
+    repaired = {(one.kind, one.column) for one in found(frame, training(), wrong_type="missing")}
+    assert ("too_many_missing", "limit") in repaired, "a run would stop there"
+
+
+def test_a_weight_of_another_kind_is_told_of_once():
+    columns = {"place": COLUMNS["place"], "w": {"kind": "weight"}}
+    data = {"columns": columns, "crosses": {}, "label": LABEL_CONFIG, "split": RANDOM}
+    config = STAGE.configure({"data": data, "preprocess": RULES})
+    frame = table().assign(w=np.where(np.arange(ROWS) == 3, "heavy", "1"))
+    kinds = [one.kind for one in anomalies(frame, config, None) if one.severity == "error"]
+    assert kinds == ["wrong_type"]
+    frame.loc[[5, 6], "w"] = ["-1", ""]
+    errors = {one.kind: one for one in anomalies(frame, config, None) if one.severity == "error"}
+    assert errors["no_weight"].examples == ("row 6: '-1'", "row 7: ''")
+    assert errors["too_many_missing"].rows == 1
 
 
 def with_row(**values: Any) -> pd.DataFrame:

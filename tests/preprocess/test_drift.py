@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from pipeline.core.artifacts import Table
 from pipeline.core.features import (
     BooleanFeature,
     CategoricalFeature,
@@ -23,7 +25,7 @@ from pipeline.core.features import (
     NumericFeature,
 )
 from pipeline.preprocess import drift_statistics as statistics
-from pipeline.preprocess.drift import Named, compare, thinned
+from pipeline.preprocess.drift import Named, compare, thinned, thinned_file
 from pipeline.preprocess.drift_records import ColumnDrift, DriftReport
 from pipeline.preprocess.profile_drift import drift_section
 from tests.preprocess.conftest import DRIFT
@@ -149,6 +151,19 @@ def test_no_more_than_so_many_rows_are_compared():
     assert kept == sorted(kept)
     assert (kept[0], kept[-1]) == (0.0, 999.0)
     assert thinned(frame, 1000) is frame
+
+
+@pytest.mark.parametrize("most", [7, 100, 400, 5000])
+def test_a_table_on_disk_is_thinned_to_the_same_rows(tmp_path: Path, most: int):
+    frame = rows(count=401).assign(gap=[None, *range(400)])
+    table = Table(tmp_path / "t.parquet")
+    table.write(frame)
+    found, count = thinned_file(table, most, 60)
+    assert count == 401
+    pd.testing.assert_frame_equal(found, thinned(frame, most).reset_index(drop=True))
+    full = compare(Named("train", rows()), Named("now", frame), SCHEMA, DRIFT)
+    spaced = thinned(frame, DRIFT.max_rows)
+    assert compare(Named("train", rows()), Named("now", spaced, 401), SCHEMA, DRIFT) == full
 
 
 def test_a_column_without_any_value_is_compared_too():

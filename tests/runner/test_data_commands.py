@@ -166,6 +166,27 @@ def test_what_the_file_itself_lost_is_told(root: Path, capsys: pytest.CaptureFix
     assert (lost["column"], lost["rows"]) == ("number", 50)
 
 
+def test_a_large_file_is_checked_and_updated_alike(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+):
+    fresh = orders(3000, seed=1).astype({"weight": object})
+    fresh.loc[[5, 2500], "number"] = "twice"
+    fresh.loc[[7, 1500, 2999], "shop"] = "east"
+    fresh.loc[2000, ["weight", "sent"]] = ["heavy", "2020-01-01"]
+    fresh.loc[100:500] = fresh.loc[1100:1500].to_numpy()
+    file = new_file(trained, fresh)
+    found = []
+    for more in ("", ", ingest.stream_above_bytes=1, preprocess.stream.batch_rows=1000"):
+        (trained / "overrides.yaml").write_text(f"overrides: [data=orders{more}]\n")
+        report = check(capsys, file)
+        assert run_command(["data", "update", file]) == 0
+        found.append((report, capsys.readouterr().out))
+    assert found[1] == found[0]
+    kinds = {one["kind"] for one in found[0][0][1]["anomalies"]}
+    assert {"not_unique", "not_allowed", "wrong_type", "above_other", "duplicates"} <= kinds
+    assert not list((trained / ".pipeline/scratch").iterdir())
+
+
 def test_what_is_wrong_with_the_rows_changes_no_config(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):

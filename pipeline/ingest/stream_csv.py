@@ -1,0 +1,171 @@
+"""CSV and TSV batch by batch, in the types of all rows.
+
+Types are guessed from the first megabytes; where a later value does not fit, its column takes the
+next wider type of Arrow's own order and the file is begun anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv
+
+from pipeline.ingest.config import ReadConfig
+from pipeline.ingest.read_csv import (
+    Dates,
+    Lengths,
+    odd_years,
+    options_of,
+    types_asked_for,
+    wrong_lengths,
+)
+from pipeline.ingest.read_text import decoded
+
+BLOCK_BYTES = 16 << 20
+"""What types are guessed from; a row may be so long."""
+_MISFIT = re.compile(r"In CSV column #(\d+):.*CSV conversion error", re.DOTALL)
+_WIDER = (
+    pa.null(),
+    pa.int64(),
+    pa.bool_(),
+    pa.date32(),
+    pa.time32("s"),
+    pa.timestamp("s"),
+    pa.timestamp("s", "UTC"),
+    pa.timestamp("ns"),
+    pa.timestamp("ns", "UTC"),
+    pa.float64(),
+    pa.string(),
+    pa.binary(),
+)
+"""The order in which Arrow tries types on a column (its `InferKind`); the last is broken text."""
+
+
+class ReadWholeError(Exception):
+    """The file must be read whole: for what it holds, or to say what is wrong with it."""
+
+
+class UnevenError(Exception):
+    """Rows do not have as many fields as the header, and that is an error."""
+
+
+class _OddYearsError(Exception):
+    """Columns hold dates that Python cannot hold, and are to be text."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = names
+
+
+class CsvFile:
+    """A CSV file.
+
+    Args:
+        opened: Opens the file, binary, at its beginning.
+        how: Encoding, delimiter, types, what means missing, and what happens with rows that are
+            longer or shorter than the header.
+        delimiter: Where `how` names none.
+
+    Attributes:
+        dropped: Rows left out because they are longer or shorter, once all are written.
+        broken: Rows with text of another encoding, known then as well.
+    """
+
+    def __init__(
+        self, opened: Callable[[], AbstractContextManager[Any]], how: ReadConfig, delimiter: str
+    ) -> None:
+        self._opened = opened
+        self._how = how
+        self._delimiter = how.delimiter or delimiter
+        self._guessed = pa.schema([])
+        self.dropped = self.broken = 0
+
+    def written(self, write: Callable[[Iterator[pa.Table]], int]) -> int:
+        """Hands the rows to `write`, from the beginning again where types turn out too narrow.
+
+        Returns:
+            What `write` returned of all rows.
+
+        Raises:
+            ReadWholeError: It must be read whole.
+            UnevenError: Rows do not have as many fields as the header.
+            UnicodeError: Text is of another encoding, and `how` says to stop.
+            pyarrow.ArrowException: The file is damaged.
+        """
+        dates: Dates | None = None
+        types: Mapping[str, pa.DataType] = types_asked_for(self._how)
+        while True:
+            lengths = Lengths(quoted=False)
+            try:
+                with self._opened() as file, self._reader(file, lengths, types) as reader:
+                    self._guessed = reader.schema
+                    tables = self._tables(reader, lengths)
+                    if dates is None and (dates := self._broken_dates(reader.schema)):
+                        # Text is a date where all of it is, which its broken values hid.
+                        for table in tables:
+                            dates.look(table)
+                        continue
+                    rows = write(map(dates.cast, tables) if dates else tables)
+                    self.dropped = lengths.count
+                    return rows
+            except _OddYearsError as error:
+                types = {**types, **dict.fromkeys(error.names, pa.string())}
+            except pa.ArrowInvalid as error:
+                types, dates = self._widened(types, error), None
+
+    def uneven(self) -> str:
+        """What is wrong with rows that are longer or shorter than the header."""
+        with self._opened() as file:
+            names, size = self._guessed.names, BLOCK_BYTES
+            return wrong_lengths(file, names, self._how, self._delimiter, block_size=size)
+
+    def _reader(self, file: Any, lengths: Lengths, types: Mapping[str, pa.DataType]) -> Any:
+        made = options_of(self._how, self._delimiter, lengths, types, block_size=BLOCK_BYTES)
+        return csv.open_csv(file, **made)
+
+    def _tables(self, reader: Any, lengths: Lengths) -> Iterator[pa.Table]:
+        names = reader.schema.names
+        if len(set(names)) < len(names):
+            raise ReadWholeError
+        self.broken = 0
+        for batch in reader:
+            self._refuse(lengths)
+            table, broken = decoded(pa.Table.from_batches([batch]), self._how)
+            if odd := odd_years(table):
+                raise _OddYearsError(odd)
+            self.broken += broken
+            yield table
+        self._refuse(lengths)
+
+    def _broken_dates(self, schema: pa.Schema) -> Dates | None:
+        """To look for dates among columns with broken text; None where there is none."""
+        odd = [field.name for field in schema if pa.types.is_binary(field.type)]
+        return Dates(set(schema.names) - set(odd) | self._how.dtypes.keys()) if odd else None
+
+    def _refuse(self, lengths: Lengths) -> None:
+        if lengths.count and self._how.bad_rows == "error":
+            raise UnevenError
+
+    def _widened(
+        self, types: Mapping[str, pa.DataType], error: Exception
+    ) -> Mapping[str, pa.DataType]:
+        """The types to try next, after a value that did not fit."""
+        found = _MISFIT.search(str(error))
+        if found is None:
+            raise ReadWholeError from error
+        if not self._guessed.names:  # broken text in the first rows of a column that is asked for
+            as_bytes = {n: pa.binary() if k == pa.string() else k for n, k in types.items()}
+            lengths = Lengths(quoted=False)
+            with self._opened() as file, self._reader(file, lengths, as_bytes) as reader:
+                self._guessed = reader.schema
+        # Where the first rows do not fit already, the file was not opened with the latest types.
+        field = self._guessed.field(int(found[1]))
+        kind = types.get(field.name, field.type)
+        last = kind not in _WIDER or kind == _WIDER[-1]
+        if last or (field.name in self._how.dtypes and kind != pa.string()):
+            raise ReadWholeError from error
+        return {**types, field.name: _WIDER[_WIDER.index(kind) + 1]}
