@@ -184,7 +184,8 @@ def trainer_of(
     the stages that load it know nothing of training.
     """
     options = config.train
-    trained = core if tf.config.list_physical_devices("GPU") else with_bytes(core)
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    trained = core if on_gpu else with_bytes(core, xla=options.jit_compile)
     with dtype_policy(options.precision):  # where Keras looks whether to scale the loss
         trainer = Trainer(trained.input, trained.output)
     rate, schedule = scaled_rate(config, cut.batch_rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,15 @@ def test_nothing_is_dropped_outside_training() -> None:
     np.testing.assert_array_equal(ByteDropout(0.9)(ones), ones)
 
 
+def test_xla_compiles_it() -> None:
+    given = keras.Input((33,), name="x")
+    trained = with_bytes(keras.Model(given, keras.layers.Dropout(0.3)(given)), xla=True)
+    compiled = tf.function(lambda rows: trained(rows, training=True), jit_compile=True)
+    found = np.stack([compiled(np.ones(SHAPE, np.float32)).numpy() for _ in range(20)])
+    assert abs((found == 0).mean() - 0.3) < 5 * 0.5 / np.sqrt(found.size) + 1 / 256
+    assert not np.array_equal(found[0], found[1])
+
+
 @pytest.mark.parametrize(
     ("layer", "exchanged"),
     [
@@ -66,7 +76,7 @@ def test_nothing_is_dropped_outside_training() -> None:
 def test_what_is_exchanged(layer: keras.Layer, exchanged: bool) -> None:
     given = keras.Input((4,), name="x")
     core = keras.Model({"x": given}, layer(keras.layers.Dense(3)(given)))
-    trained = with_bytes(core)
+    trained = with_bytes(core, xla=False)
     assert isinstance(trained.layers[-1], ByteDropout) == exchanged
     assert trained.layers[1] is core.layers[1]  # one set of weights
 
@@ -74,6 +84,6 @@ def test_what_is_exchanged(layer: keras.Layer, exchanged: bool) -> None:
 def test_the_core_keeps_keras_own(tmp_path: Path) -> None:
     given = keras.Input((4,), name="x")
     core = keras.Model(given, keras.layers.Dropout(0.2)(keras.layers.Dense(3)(given)))
-    with_bytes(core)
+    with_bytes(core, xla=False)
     core.save(tmp_path / "core.keras")
     assert type(keras.models.load_model(tmp_path / "core.keras").layers[-1]) is keras.layers.Dropout
