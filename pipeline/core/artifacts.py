@@ -11,7 +11,7 @@ constants below serve `dvc.yaml` too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +104,11 @@ class Table:
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from error
 
-    def parts(self) -> pq.ParquetFile:
+    def parts(self, dictionaries: Iterable[str] = ()) -> pq.ParquetFile:
         """The open file, for a table that is read in parts.
+
+        Args:
+            dictionaries: Columns of text that are read as Arrow dictionaries.
 
         Raises:
             PipelineError: It is missing or damaged.
@@ -114,7 +117,7 @@ class Table:
 
         require(self.path)
         try:
-            return pq.ParquetFile(self.path)
+            return pq.ParquetFile(self.path, read_dictionary=list(dictionaries))
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from error
 

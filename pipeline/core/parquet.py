@@ -74,11 +74,12 @@ def _writer(path: Path, first: pa.Table) -> Any:
 
     chosen: bool | list[str] = True
     if not any(pa.types.is_nested(one) for one in first.schema.types):  # whose leaves bear paths
-        chosen = [name for name in first.column_names if _repeats(first[name])] or False
+        chosen = [name for name in first.column_names if repeats(first[name])] or False
     return parquet.ParquetWriter(path, first.schema, compression="zstd", use_dictionary=chosen)
 
 
-def _repeats(values: pa.ChunkedArray) -> bool:
+def repeats(values: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether the first of some values hold each value twice or more, on average."""
     import pyarrow as pa
 
     seen = values.slice(0, _SEEN_ROWS)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, Column, Dtype
+from pipeline.core.iso_text import iso_text
 
 MISSING_WORDS = ("", "na", "n/a", "<na>", "nan", "null", "none")
 """Text that stands for a missing number or truth value, lower case; in words only '' does."""
 
 _EXAMPLES = 5
-_ISO_LENGTH = len("2024-02-29T23:59:59")
 _ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?"
 _FLOATS = (float, np.floating)
 _CONTAINERS = (list, tuple, dict, set, np.ndarray)
@@ -162,7 +162,7 @@ def _truths(column: Column) -> dict[str, float]:
 def _words(values: pd.Series[Any], column: Column) -> tuple[Any, NDArray[np.bool_]]:
     dtype = values.dtype
     if pd.api.types.is_datetime64_any_dtype(dtype):
-        return _iso_dates(values), np.zeros(len(values), np.bool_)
+        return iso_text(values), np.zeros(len(values), np.bool_)
     if isinstance(dtype, pd.StringDtype):
         return _dated(values.astype("str").fillna(""), column)
     if isinstance(dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(dtype):
@@ -217,44 +217,11 @@ def _dated(words: pd.Series[Any], column: Column) -> tuple[Any, NDArray[np.bool_
     dates = pd.to_datetime(
         pd.Series(known), format=column.format, errors="coerce", utc="%z" in column.format
     )
-    text = pd.Series(_iso_dates(dates), dtype="str")
+    text = pd.Series(iso_text(dates), dtype="str")
     kept = dates.isna().to_numpy() & pd.Series(known).str.fullmatch(_ISO_DATE).to_numpy()
     text = text.mask(kept, pd.Series(known, dtype="str"))
     wrong = ((text == "") & (pd.Series(known) != "")).to_numpy(dtype=np.bool_)
     return text.array.take(codes), wrong[codes]
-
-
-def _iso_dates(moments: pd.Series[Any]) -> Any:
-    """Timestamps as `YYYY-MM-DDTHH:MM:SS`, with Z where they know their time zone."""
-    import pyarrow as pa
-
-    index = pd.DatetimeIndex(moments)
-    zone = "" if index.tz is None else "Z"
-    naive = index if index.tz is None else index.tz_convert("UTC").tz_localize(None)
-    seconds = naive.to_numpy().astype("datetime64[s]")
-    gone = np.isnat(seconds)
-    filled = np.where(gone, np.datetime64(0, "s"), seconds)
-    written = pa.array(filled).cast(pa.large_string())
-    if not _even(written):
-        text = np.datetime_as_string(filled, unit="s")  # years of more than four digits
-        return _str_array(
-            ["" if no else f"{word}{zone}" for word, no in zip(text, gone, strict=True)]
-        )
-    letters = np.frombuffer(written.buffers()[2], np.uint8, len(filled) * _ISO_LENGTH)
-    letters = letters.reshape(-1, _ISO_LENGTH).copy()
-    letters[:, len("2024-02-29")] = ord("T")
-    if zone:
-        letters = np.pad(letters, ((0, 0), (0, 1)), constant_values=ord(zone))
-    offsets = np.zeros(len(filled) + 1, np.int64)
-    np.cumsum(np.where(gone, 0, letters.shape[1]), out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(letters[~gone] if gone.any() else letters)]
-    return pd.array(pa.Array.from_buffers(pa.large_string(), len(filled), buffers), dtype="str")
-
-
-def _even(written: Any) -> bool:
-    """Whether every date takes as many letters as one of a year of four digits."""
-    offsets = np.frombuffer(written.buffers()[1], np.int64, len(written) + 1)
-    return bool((np.diff(offsets) == _ISO_LENGTH).all())
 
 
 def _str_array(words: list[str]) -> Any:

@@ -1,6 +1,7 @@
-"""Working copies: tables under each other in a file of Arrow's own format, quick to write and read.
+"""Working copies: tables under each other in Arrow's stream format, quick to write and read.
 
-Nothing is compressed, because they live for as long as the stage runs.
+Nothing is compressed, because they live for as long as the stage runs. In a stream, other than in a
+file, each table has dictionaries of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def tables_file(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
         def write(table: pa.Table) -> None:
             if not files:
-                files.append(stack.enter_context(ipc.new_file(str(aside), table.schema)))
+                files.append(stack.enter_context(ipc.new_stream(str(aside), table.schema)))
             files[0].write_table(table)
 
         yield write
@@ -37,10 +38,11 @@ def tables_of(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.T
     """The tables again, or some of their columns; none where no file is."""
     if not path.exists():
         return
-    with pa.OSFile(str(path)) as file:
-        reader = ipc.open_file(file)
-        if columns is not None:
-            wanted = [reader.schema.names.index(one) for one in columns]
-            reader = ipc.open_file(file, options=ipc.IpcReadOptions(included_fields=wanted))
-        for place in range(reader.num_record_batches):
-            yield pa.Table.from_batches([reader.get_batch(place)])
+    with ipc.open_stream(str(path)) as reader:
+        names = reader.schema.names
+    wanted = None if columns is None else [names.index(one) for one in columns]
+    # Of a mapped file only what is wanted is read; a whole one would count as memory.
+    opened = pa.OSFile if columns is None else pa.memory_map
+    with opened(str(path)) as file:
+        for batch in ipc.open_stream(file, options=ipc.IpcReadOptions(included_fields=wanted)):
+            yield pa.Table.from_batches([batch])

@@ -36,7 +36,8 @@ from pipeline.preprocess.config import (
     WeightConfig,
     possible_range,
 )
-from pipeline.preprocess.raw import Mask, Typed, moments
+from pipeline.preprocess.raw import Typed
+from pipeline.preprocess.raw_values import Mask, moments
 
 _FIRST_ROWS = 1000
 UNIQUE = "stands in one row only"

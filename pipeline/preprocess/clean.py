@@ -12,7 +12,8 @@ from pipeline.core.errors import DataError
 from pipeline.core.records import LABEL
 from pipeline.preprocess.config import ColumnConfig, PreprocessConfig, possible_range
 from pipeline.preprocess.profile_records import CleaningStep
-from pipeline.preprocess.raw import SPLIT_KEY, Mask, Typed, spoken
+from pipeline.preprocess.raw import SPLIT_KEY, Typed, spoken
+from pipeline.preprocess.raw_values import Mask
 
 
 @dataclass(frozen=True)

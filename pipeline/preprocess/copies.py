@@ -44,15 +44,14 @@ class Buckets:
         """Takes the numbers of rows of a part, increasing, and their hashes."""
         bits = self.count.bit_length() - 1
         # A shift by all 64 bits is not defined.
-        bucket = (
-            (hashes >> np.uint64(64 - bits)).astype(np.int64) if bits else np.zeros(len(hashes))
-        )
+        bucket = hashes >> np.uint64(64 - bits) if bits else np.zeros(len(hashes))
+        # Numbers of up to 16 bits are sorted by their digits, several times as fast as wider ones.
+        bucket = bucket.astype(np.min_scalar_type(self.count - 1))
         order = np.argsort(bucket, kind="stable")
         entries = np.empty(len(hashes), _ENTRY)
         entries["row"], entries["hash"] = rows[order], hashes[order]
-        self._save(
-            f"hashes-{part:05}", entries, np.bincount(bucket.astype(np.int64), minlength=self.count)
-        )
+        counts = np.bincount(bucket.astype(np.int64), minlength=self.count)
+        self._save(f"hashes-{part:05}", entries, counts)
 
     def find_in(self, bucket: int) -> int:
         """Looks through a bucket; what equals an earlier row is noted.

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.core.records import LABEL
 from pipeline.preprocess.arrow_file import tables_file, tables_of
+from pipeline.preprocess.categories import as_dictionaries
 from pipeline.preprocess.clean import Done, clean_rows, missing
 from pipeline.preprocess.config import BooleanConfig, ColumnConfig, IdConfig, RandomSplit
 from pipeline.preprocess.copies import Buckets
@@ -105,7 +106,7 @@ def clean_part(job: Job, part: Part) -> Cleaned:
     hashes: list[Hashes] = []
     with tables_file(job.clean(part)) as write:
         for raw in raw_batches(job, part):
-            typed = typed_table(raw.reset_index(drop=True), config)
+            typed = typed_table(raw.reset_index(drop=True), config, job.words)
             seen.check.look(typed, int(raw.index[0]) if len(raw) else part.start)
             typed.frame.index = raw.index
             for name, found in ids.items():
@@ -117,7 +118,7 @@ def clean_part(job: Job, part: Part) -> Cleaned:
             hashes.append(made)
             sampled = frame.index.to_numpy() % job.step == 0
             units = made if config.group is None else together(frame, config.group)
-            write(_as_arrow(frame.assign(**{UNIT: units, SAMPLED: sampled})))
+            write(as_dictionaries(frame.assign(**{UNIT: units, SAMPLED: sampled})))
     if config.preprocess.duplicates == "drop":
         found_hashes = np.concatenate([*hashes, np.empty(0, np.uint64)])
         copies(job).sort_in(part.index, np.arange(len(found_hashes)), found_hashes)
@@ -131,10 +132,6 @@ def _ids(words: pd.Series[Any], part: Part) -> pd.Series[Any]:
     """Hashes of the values that are there, by the row's number in the part."""
     present = words[words != ""]
     return pd.Series(hash_words(present), index=present.index - part.start)
-
-
-def _as_arrow(frame: pd.DataFrame) -> pa.Table:
-    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
 
 
 def _needs_hashes(job: Job) -> bool:

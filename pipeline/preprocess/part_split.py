@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 
 from pipeline.core.features import Label
 from pipeline.core.records import LABEL, SPLITS, Split
-from pipeline.preprocess.arrow_file import tables_file
+from pipeline.preprocess.arrow_file import tables_file, tables_of
+from pipeline.preprocess.categories import as_text
 from pipeline.preprocess.config import (
     BooleanConfig,
     ColumnConfig,
@@ -59,15 +62,11 @@ class Divided:
         shared: How the rows were shared.
         summaries: Of the training rows, by column; kinds without a summary are left out.
         label: Of the training rows.
-        samples: Some rows of each split, as they are served.
     """
 
     shared: Shared
     summaries: dict[str, Summary]
     label: LabelSummary
-    samples: dict[Split, list[pa.Table]] = field(
-        default_factory=lambda: {name: [] for name in SPLITS}
-    )
 
     def merge(self, other: Divided) -> None:
         """Adds what `other` has seen of later rows."""
@@ -76,8 +75,6 @@ class Divided:
             added: Any = other.summaries[name]
             summary.merge(added)
         self.label.merge(other.label)
-        for name, tables in other.samples.items():
-            self.samples[name] += tables
 
 
 def kept_rows(job: Job, part: Part, columns: list[str]) -> Iterator[pd.DataFrame]:
@@ -135,12 +132,13 @@ def no_rows(job: Job, plan: Plan) -> Divided:
 
 
 def split_part(job: Job, plan: Plan, part: Part) -> Divided:
-    """Shares the rows of a part between the splits; writes them as they are served."""
+    """Shares the rows of a part between the splits; writes them and a sample as served."""
     seen = no_rows(job, plan)
     config = job.config
     training: list[pa.Table] = []
     with ExitStack() as stack:
-        write = {name: stack.enter_context(tables_file(job.split(name, part))) for name in SPLITS}
+        opened = partial(_opened, stack, part)
+        write, show = opened(job.split), opened(job.sample)
         for table, kept in _batches(job, part, None):
             keys = table.select([n for n in table.column_names if n.startswith(SPLIT_KEY)])
             frame = keys.to_pandas()
@@ -153,13 +151,26 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
                 mine = places == place
                 rows = served.filter(pa.array(mine))
                 write[name](rows)
-                seen.samples[name].append(served.filter(pa.array(mine & sampled)))
+                show[name](served.filter(pa.array(mine & sampled)))
                 if name == "train":
                     training.append(rows)
             if sum(one.num_rows for one in training) >= _SUMMED_ROWS:
                 _summarise(seen, training)
         _summarise(seen, training)
     return seen
+
+
+def _opened(
+    stack: ExitStack, part: Part, path: Callable[[Split, Part], Path]
+) -> dict[Split, Callable[[pa.Table], None]]:
+    return {name: stack.enter_context(tables_file(path(name, part))) for name in SPLITS}
+
+
+def sample(job: Job, name: Split) -> pd.DataFrame:
+    """Some rows of a split as they are served, once all parts have been split."""
+    tables = [table for part in job.parts for table in tables_of(job.sample(name, part))]
+    found: pd.DataFrame = pa.concat_tables(map(as_text, tables)).to_pandas()
+    return found
 
 
 def _places(

@@ -14,8 +14,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from pipeline.core.artifacts import Artifacts, Table
+from pipeline.preprocess.categories import repeated_words
 from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig
-from pipeline.preprocess.raw import required_columns
+from pipeline.preprocess.raw import parts, required_columns
 
 _BUCKET_ROWS = 250_000
 
@@ -46,6 +47,7 @@ class Job:
         columns: Declared columns.
         names: Raw columns that take part.
         gaps: Those that miss a value somewhere.
+        words: Columns of the working table that are carried as categories.
         rows: Rows of the raw table.
         parts: The parts in order.
     """
@@ -56,6 +58,7 @@ class Job:
     columns: Mapping[str, ColumnConfig]
     names: tuple[str, ...]
     gaps: frozenset[str]
+    words: frozenset[str]
     rows: int
     parts: tuple[Part, ...]
 
@@ -76,6 +79,10 @@ class Job:
     def split(self, name: str, part: Part) -> Path:
         """The rows of a part that are in one split."""
         return self.scratch / f"{name}-{part.index:05}.arrow"
+
+    def sample(self, name: str, part: Part) -> Path:
+        """Some of the same."""
+        return self.scratch / f"{name}-sample-{part.index:05}.arrow"
 
     def whole(self, name: str) -> Path:
         """The rows of one split as they are served."""
@@ -109,6 +116,7 @@ def planned(
         about = file.metadata
         sizes = group_sizes(about)
         gaps = _columns_with_gaps(about)
+        words = repeated_words(file, config)
     return Job(
         root=artifacts.root,
         scratch=scratch,
@@ -116,6 +124,7 @@ def planned(
         columns=dict(columns),
         names=tuple(names),
         gaps=frozenset(gaps),
+        words=words,
         rows=sum(sizes),
         parts=tuple(_parts(sizes, config.preprocess.stream.part_rows)),
     )
@@ -145,7 +154,8 @@ def _columns_with_gaps(about: parquet.FileMetaData) -> set[str]:
 
 def raw_batches(job: Job, part: Part) -> Iterator[pd.DataFrame]:
     """The rows of a part, `stream.batch_rows` at a time, numbered as in the table."""
-    with Artifacts(job.root).raw_table.parts() as file:
+    raw = parts(job.config)
+    with Artifacts(job.root).raw_table.parts(raw[name][0] for name in job.words) as file:
         size = job.config.preprocess.stream.batch_rows
         yield from numbered(file, size, job.names, job.gaps, part)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from pipeline.core.artifacts import Artifacts, Table
 from pipeline.core.console import say
@@ -132,6 +131,7 @@ def prepare_in_parts(
 ) -> Prepared:
     """The stream engine, or Dask; working copies live as long as `stack`."""
     from pipeline.preprocess import stream
+    from pipeline.preprocess.part_split import sample
     from pipeline.preprocess.split_files import growing_splits
     from pipeline.preprocess.workers import hired
 
@@ -147,9 +147,7 @@ def prepare_in_parts(
     rows = divided.shared.counts
     return Prepared(
         train=FileRows(divided.summaries, partial(files.path, "train")),
-        samples={
-            name: pa.concat_tables(tables).to_pandas() for name, tables in divided.samples.items()
-        },
+        samples={name: sample(job, name) for name in SPLITS},
         rows=rows,
         label=label,
         label_seen=divided.label,

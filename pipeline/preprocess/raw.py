@@ -7,41 +7,31 @@ The working table has one column for each declared column, `LABEL` for the raw l
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pyarrow import parquet
 
 from pipeline.core.artifacts import Table, require
-from pipeline.core.dates import part_indices
 from pipeline.core.errors import DataError, nearest
-from pipeline.core.features import Column
 from pipeline.core.records import LABEL
-from pipeline.core.table import convert
 from pipeline.preprocess.config import (
-    BooleanConfig,
     ColumnConfig,
     DatetimeConfig,
     HashSplit,
     IdConfig,
     LabelConfig,
-    LatitudeConfig,
-    ListConfig,
-    LongitudeConfig,
     NumericConfig,
     PreprocessStageConfig,
     SplitConfig,
     TimeSplit,
-    WeightConfig,
 )
+from pipeline.preprocess.raw_values import Mask, category_values, typed_values
 
 SPLIT_KEY = "__split__."
 """Stands before the name of a raw column that the split looks at."""
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -80,14 +70,23 @@ def count_rows(table: Table) -> int:
         return 0  # the reader of the whole table words what is wrong with the file
 
 
-def typed_table(raw: pd.DataFrame, config: PreprocessStageConfig) -> Typed:
-    """Brings `raw` to types; a column that it does not have is left out."""
+def typed_table(
+    raw: pd.DataFrame, config: PreprocessStageConfig, words: AbstractSet[str] = frozenset()
+) -> Typed:
+    """Brings `raw` to types; a column that it does not have is left out.
+
+    Args:
+        raw: The table.
+        config: What its columns are.
+        words: Columns of the working table that become categories of `str`.
+    """
     frame: dict[str, Any] = {}
     wrong: dict[str, Mask] = {}
     for name, (column, how) in parts(config).items():
         if column not in raw:
             continue
-        frame[name], odd = typed_values(raw[column], how)
+        kept = category_values if name in words else typed_values
+        frame[name], odd = kept(raw[column], how)
         if odd.any():
             wrong[name] = odd
     return Typed(raw, pd.DataFrame(frame), wrong)
@@ -104,66 +103,9 @@ def feature_columns(
     }
 
 
-def typed_values(values: pd.Series[Any], how: ColumnConfig | None) -> tuple[Any, Mask]:
-    """Converts one column to its kind; None stands for words.
-
-    Returns:
-        float64 values (numbers and truth values) or a `str` array, and which rows hold something
-        of another kind.
-    """
-    name = str(values.name)
-    match how:
-        case NumericConfig() | LatitudeConfig() | LongitudeConfig() | WeightConfig():
-            return convert(values, Column(name=name, dtype="float64"))
-        case BooleanConfig():
-            truths, lies = how.true_values, how.false_values
-            column = Column(name=name, dtype="bool", true_values=truths, false_values=lies)
-            return convert(values, column)
-        case DatetimeConfig():
-            return _dates(values, how)
-        case ListConfig():
-            values = _joined(values, how.separator)
-    return convert(values, Column(name=name, dtype="string"))
-
-
-def moments(words: pd.Series[Any]) -> NDArray[np.datetime64]:
-    """ISO 8601 text as datetime64[us] in UTC; NaT where missing or no moment."""
-    codes, known = pd.factorize(words)
-    found = pd.to_datetime(pd.Series(known), format="ISO8601", utc=True, errors="coerce")
-    return found.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")[codes]
-
-
 def spoken(name: object, label: str) -> str:
     """The raw column behind a name of the working table."""
     return label if name == LABEL else str(name).removeprefix(SPLIT_KEY)
-
-
-def _joined(values: pd.Series[Any], separator: str) -> pd.Series[Any]:
-    """Lists (of Parquet and JSONL) as text with the separator between; other values stay."""
-    if values.dtype != object:
-        return values
-    return values.map(
-        lambda value: (
-            separator.join(map(str, value))
-            if isinstance(value, list | tuple | np.ndarray)
-            else value
-        )
-    )
-
-
-def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:
-    text, wrong = convert(values, Column(name=str(values.name), dtype="string", format=how.format))
-    if pd.api.types.is_datetime64_any_dtype(values.dtype) and _four_digits(values):
-        return text, wrong  # what was a moment before is one in text too
-    codes, known = pd.factorize(pd.Series(text))
-    no_date = (part_indices(known.tolist(), ["day"])[:, 0] == 0) & (known != "")
-    wrong |= no_date[codes]
-    return pd.Series(text).mask(wrong, "").array, wrong
-
-
-def _four_digits(moments: pd.Series[Any]) -> bool:
-    years = moments.dropna().agg(["min", "max"]).dt.year
-    return bool(years.between(0, 9999).all())
 
 
 def parts(config: PreprocessStageConfig) -> dict[str, tuple[str, ColumnConfig | None]]:

@@ -39,7 +39,9 @@ def hash_numbers(numbers: NDArray[np.float64]) -> Hashes:
 
 
 def hash_words(words: pd.Series[Any]) -> Hashes:
-    """A hash for each word, from its bytes in UTF-8, eight at a time."""
+    """A hash for each word, from its bytes in UTF-8, eight at a time; of a category once."""
+    if isinstance(words.dtype, pd.CategoricalDtype):
+        return hash_words(pd.Series(words.cat.categories))[words.cat.codes.to_numpy()]
     starts, lengths, data = _bytes_of(words)
     # Every eight bytes of the text as one number, wherever they begin.
     lanes = np.ndarray((max(len(data) - 7, 1),), "<u8", buffer=data, strides=(1,))

@@ -20,6 +20,7 @@ from pipeline.core.features import FeatureSet
 from pipeline.core.parquet import parquet_rows
 from pipeline.core.records import LABEL, SPLITS, Split
 from pipeline.preprocess.arrow_file import tables_of
+from pipeline.preprocess.categories import as_text
 from pipeline.preprocess.parts import Job, Part
 from pipeline.preprocess.target_means import OutOfFold
 
@@ -69,7 +70,7 @@ class SplitFiles:
         for name, write in self._write.items():
             path = self._job.split(name, part)
             for table in tables_of(path):
-                write(table)
+                write(as_text(table))
             path.unlink(missing_ok=True)
 
 

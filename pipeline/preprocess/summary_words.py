@@ -44,9 +44,8 @@ class Words:
     def add(self, values: pd.Series[Any]) -> None:
         """Adds words; '' is missing."""
         self.rows += len(values)
-        array = pa.array(values)
-        counted = pc.value_counts(array.cast(pa.large_string()))
-        words, counts = counted.field("values"), counted.field("counts")
+        counted = pc.value_counts(pa.array(values))
+        words, counts = counted.field("values").cast(pa.large_string()), counted.field("counts")
         filled = pc.not_equal(words, "")
         words, present = words.filter(filled), counts.filter(filled)
         self.missing += len(values) - (pc.sum(present).as_py() or 0)

@@ -17,7 +17,7 @@ from pipeline.core.console import say
 from pipeline.core.errors import DataError, UsageError
 from pipeline.preprocess.config import NumericConfig, PreprocessStageConfig
 from pipeline.preprocess.contract_records import Anomaly
-from pipeline.preprocess.raw import typed_values
+from pipeline.preprocess.raw_values import typed_values
 from pipeline.runner.data_file import data_file, load, plain, publish_data_file, render
 from pipeline.runner.data_rows import (
     NewRows,

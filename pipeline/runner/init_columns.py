@@ -13,7 +13,7 @@ from pipeline.core.features import FALSE_WORDS, TRUE_WORDS, Column
 from pipeline.core.schema import build
 from pipeline.core.table import MISSING_WORDS, convert
 from pipeline.preprocess.config import ColumnConfig
-from pipeline.preprocess.raw import typed_values
+from pipeline.preprocess.raw_values import typed_values
 from pipeline.runner.init_dates import ISO, date_format, day_and_month_swapped, parsed, strays
 from pipeline.runner.init_guess import MANY_WORDS, Guess, left_out, word_options
 from pipeline.runner.init_numbers import FEW_CODES, guess_numbers

@@ -12,7 +12,7 @@ from pipeline.core.records import LABEL
 from pipeline.core.schema import build
 from pipeline.preprocess.config import ColumnConfig
 from pipeline.preprocess.leak import leak_scores
-from pipeline.preprocess.raw import typed_values
+from pipeline.preprocess.raw_values import typed_values
 from pipeline.runner.init_guess import Guess
 from pipeline.runner.init_label import LabelGuess
 

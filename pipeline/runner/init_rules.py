@@ -15,7 +15,7 @@ from pipeline.core.schema import build
 from pipeline.core.table import convert
 from pipeline.preprocess.clean import missing
 from pipeline.preprocess.config import ColumnConfig
-from pipeline.preprocess.raw import typed_values
+from pipeline.preprocess.raw_values import typed_values
 from pipeline.runner.init_guess import Guess
 
 _MOST_ALLOWED = 50

@@ -11,7 +11,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.schema import build
 from pipeline.preprocess.config import ColumnConfig, LabelConfig
-from pipeline.preprocess.raw import typed_values
+from pipeline.preprocess.raw_values import typed_values
 from pipeline.runner.init_columns import guess_column
 from pipeline.runner.init_guess import Guess
 from pipeline.runner.init_label import guess_label, random_split, time_split
