@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.core.parquet import parquet_rows
 from pipeline.core.records import FileFacts
 from pipeline.core.schema import dump
 from pipeline.ingest.config import FileSource, ReadConfig, Source, SqlSource
 from pipeline.ingest.locate import LocalFile, local_file
-from pipeline.ingest.privacy import protect
 from pipeline.ingest.rows import Portion, Rows
 from pipeline.ingest.span import bring_span
 from pipeline.ingest.stream import write_rows
@@ -51,7 +49,10 @@ class Sources:
     def _brought(self, source: Source, *, strict: bool) -> Rows:
         target = self._scratch / f"{len(self._known)}.parquet"
         if isinstance(source, SqlSource):
-            return Rows.of(Portion(target, self._asked(source, target)))
+            # SQLAlchemy is imported only for those who use it.
+            from pipeline.ingest.query import bring_answer
+
+            return bring_answer(source, self._root, target)
         if isinstance(source, FileSource) and source.span is not None:
             return bring_span(source, source.span, self._root, self._write, self._scratch)
         with local_file(source, self._root) as file:
@@ -69,13 +70,3 @@ class Sources:
             dropped_rows=made.dropped_rows,
             broken_rows=made.broken_rows,
         )
-
-    def _asked(self, source: SqlSource, target: Path) -> FileFacts:
-        # SQLAlchemy is imported only for those who use it.
-        from pipeline.ingest.query import query_table, table_sha256
-
-        table, uri = query_table(source, self._root)
-        table = protect(table, source.pii, uri)
-        with parquet_rows(target) as write:
-            write(table)
-        return FileFacts(uri=uri, sha256=table_sha256(table), rows=table.num_rows)

@@ -87,10 +87,15 @@ def check(
         DataError: One or more columns break their rules; every rule that is broken is named with
             the number of rows and some of them.
     """
-    if broken := breaches(typed, columns, rules):
-        both = rules.wrong_type != "error"
+    both = repairs_types(rules)
+    if broken := breaches(typed, columns, rules, wrong_is_missing=both):
         told = [told_of(one, typed, label, rules.shown_rows, wrong_too=both) for one in broken]
         raise explained(told, touched_rows(broken), len(typed.raw))
+
+
+def repairs_types(rules: PreprocessConfig) -> bool:
+    """Whether a value of another kind is no error by itself, but is taken for a missing one."""
+    return rules.wrong_type != "error"
 
 
 def breaches(
@@ -98,7 +103,7 @@ def breaches(
     columns: Mapping[str, ColumnConfig],
     rules: PreprocessConfig,
     *,
-    wrong_is_missing: bool | None = None,
+    wrong_is_missing: bool,
 ) -> list[Breach]:
     """Every rule that the working table breaks, column by column; arguments as for `check`.
 
@@ -106,11 +111,9 @@ def breaches(
         typed: The table.
         columns: Declared columns.
         rules: What is an error.
-        wrong_is_missing: Whether rules about missing values take values of another kind for such;
-            None: where those are no error by themselves, so that each is told of once.
+        wrong_is_missing: Whether rules about missing values take values of another kind for such.
+            Where those are errors by themselves it would tell of each twice.
     """
-    if wrong_is_missing is None:
-        wrong_is_missing = rules.wrong_type != "error"
     nothing = np.zeros(len(typed.frame), np.bool_)
     checks: dict[str, list[Holds]] = {str(name): [] for name in typed.frame.columns}
     for name, found in checks.items():

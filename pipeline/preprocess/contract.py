@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import nearest
 from pipeline.core.records import LABEL
+from pipeline.preprocess.check import repairs_types
 from pipeline.preprocess.check_breaches import Rule, Told, examples
 from pipeline.preprocess.config import IdConfig, PreprocessStageConfig, is_feature
 from pipeline.preprocess.contract_label import LabelCheck
@@ -79,7 +80,7 @@ class Contract:
         self._check = BatchCheck(
             replace(config, preprocess=rules),
             self._present,
-            wrong_is_missing=config.preprocess.wrong_type != "error",
+            wrong_is_missing=repairs_types(config.preprocess),
         )
         self._label = LabelCheck(config, trained.classes)
         self._unexpected = [

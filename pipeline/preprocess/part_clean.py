@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.core.records import LABEL
 from pipeline.preprocess.arrow_file import tables_file, tables_of
 from pipeline.preprocess.categories import as_dictionaries
+from pipeline.preprocess.check import repairs_types
 from pipeline.preprocess.clean import Done, clean_rows, missing
 from pipeline.preprocess.config import BooleanConfig, ColumnConfig, IdConfig, RandomSplit
 from pipeline.preprocess.copies import Buckets
@@ -94,6 +95,12 @@ def unique_ids(job: Job) -> list[str]:
     return [n for n, how in job.columns.items() if isinstance(how, IdConfig) and how.unique]
 
 
+def nothing_cleaned(job: Job) -> Cleaned:
+    """What is known before any row was seen."""
+    both = repairs_types(job.config.preprocess)
+    return Cleaned(BatchCheck(job.config, job.columns, wrong_is_missing=both))
+
+
 def clean_part(job: Job, part: Part) -> Cleaned:
     """Checks and cleans the rows of a part; writes the clean ones and their hashes.
 
@@ -101,7 +108,7 @@ def clean_part(job: Job, part: Part) -> Cleaned:
         DataError: A label is missing where that is an error.
     """
     config = job.config
-    seen = Cleaned(BatchCheck(config, job.columns))
+    seen = nothing_cleaned(job)
     ids: dict[str, list[pd.Series[Any]]] = {name: [] for name in unique_ids(job)}
     hashes: list[Hashes] = []
     with tables_file(job.clean(part)) as write:

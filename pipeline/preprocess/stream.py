@@ -26,7 +26,14 @@ from pipeline.preprocess.config import (
     RandomSplit,
 )
 from pipeline.preprocess.label import decided
-from pipeline.preprocess.part_clean import Cleaned, clean_part, copies, keys, unique_ids
+from pipeline.preprocess.part_clean import (
+    Cleaned,
+    clean_part,
+    copies,
+    keys,
+    nothing_cleaned,
+    unique_ids,
+)
 from pipeline.preprocess.part_split import (
     Divided,
     Plan,
@@ -61,7 +68,7 @@ def first_pass(job: Job, workers: Workers) -> Cleaned:
         DataError: The table breaks its schema, a label is missing where that is an error, or no
             row is left.
     """
-    whole = Cleaned(BatchCheck(job.config, job.columns))
+    whole = nothing_cleaned(job)
     for seen in workers.map(partial(clean_part, job), job.parts):
         whole.merge(seen, job.columns)
     for name in unique_ids(job):

@@ -30,11 +30,10 @@ class BatchCheck:
         config: PreprocessStageConfig,
         columns: Mapping[str, ColumnConfig],
         *,
-        wrong_is_missing: bool | None = None,
+        wrong_is_missing: bool,
     ) -> None:
         self._config = config
-        strict = config.preprocess.wrong_type == "error"
-        self._wrong_is_missing = not strict if wrong_is_missing is None else wrong_is_missing
+        self._wrong_is_missing = wrong_is_missing
         self._columns = columns
         self._of_rows = {name: _of_rows(how) for name, how in columns.items()}
         self._told: dict[tuple[str, Rule, str], Told] = {}

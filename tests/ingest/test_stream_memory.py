@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +21,10 @@ from pipeline.core import parquet
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal
-from pipeline.ingest import STAGE, read_jsonl, rows, stream_csv
+from pipeline.ingest import STAGE, query, read_jsonl, rows, stream_csv
 
 # Portions that few rows fill already.
-parquet._GROUP_ROWS = rows._BATCH_ROWS = 20_000
+parquet._GROUP_ROWS = rows._BATCH_ROWS = query._PORTION_ROWS = 20_000
 stream_csv.BLOCK_BYTES = read_jsonl.BLOCK_BYTES = 1 << 20
 root = Path(sys.argv[1])
 config = STAGE.configure(json.loads(sys.argv[2]))
@@ -62,6 +63,12 @@ def peak_bytes(root: Path, rows: int, kind: str) -> int:
         table(rows, 0).to_json(root / "t.jsonl", orient="records", lines=True)
     elif kind == "csv":
         table(rows, 0).to_csv(root / "t.csv", index=False)
+    elif kind == "sql":
+        with sqlite3.connect(root / "t.db") as database:
+            table(rows, 0).to_sql("t", database, index=False)
+        database.close()
+        address = {"url": "sqlite:///t.db", "query": "SELECT * FROM t"}
+        source = {"kind": "sql", **address, "pii": PII}
     else:  # a span, sampled
         for day in range(10):
             table(rows // 10, day).to_csv(root / f"t-2024-01-{day + 1:02}.csv", index=False)
@@ -80,7 +87,7 @@ def peak_bytes(root: Path, rows: int, kind: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not say")
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "span"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "span", "sql"])
 def test_more_rows_take_no_more_memory(tmp_path: Path, kind: str):
     few, many = (peak_bytes(tmp_path / str(rows), rows, kind) for rows in (400_000, 1_600_000))
     # The 1,200,000 rows that are more fill some 100 MB as text, and several times that in pandas.
