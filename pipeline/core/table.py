@@ -128,6 +128,11 @@ def _numbers(values: pd.Series[Any], column: Column) -> tuple[NDArray[Any], NDAr
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
         numbers = values.to_numpy(dtype="float64", na_value=np.nan)
         wrong = np.zeros(len(values), np.bool_)
+    elif isinstance(dtype, pd.StringDtype):
+        codes, known = pd.factorize(values)
+        # Code -1 stands for missing and takes the last entry.
+        numbers, wrong = _numbers_in_text(pd.Series([*known.tolist(), None], dtype=object), column)
+        numbers, wrong = numbers[codes], wrong[codes]
     else:
         numbers, wrong = _numbers_in_text(values.astype(object), column)
     if np.isinf(numbers).any():

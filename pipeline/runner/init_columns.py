@@ -14,18 +14,21 @@ from pipeline.core.schema import build
 from pipeline.core.table import MISSING_WORDS, convert
 from pipeline.preprocess.config import ColumnConfig
 from pipeline.preprocess.raw_values import typed_values
-from pipeline.runner.init_dates import ISO, date_format, day_and_month_swapped, parsed, strays
+from pipeline.runner.init_dates import COMPACT, ISO, date_format, strays
 from pipeline.runner.init_guess import MANY_WORDS, Guess, left_out, word_options
+from pipeline.runner.init_moments import guess_dates, guess_moments
 from pipeline.runner.init_numbers import FEW_CODES, guess_numbers
 
 _FEW_ROWS = 20
 """Below this, "different in each row" says nothing."""
 _UNIQUE = 0.95
+_MOST_TRUTHS = 100
+"""Yes and no in more spellings than this are no truth values."""
 _STRAY_WORDS, _STRAY_FRACTION = 5, 0.4
 _SENTENCE_WORDS = 5
 _LOOK_ROWS, _YEAR = 1000, r"\d{4}-\d{2}-\d{2}"
 _SHOWN_MISSING = 0.01
-_COMPACT = "%Y%m%d"
+_BEYOND = "dates beyond what can be read"
 
 _SIGNED_NUMBER = re.compile(r"[\s$€£¥]*[-+]?\d[\d.,' ]*\s*(%|[^\W\d_]{1,3}|[$€£¥])?")
 
@@ -107,17 +110,24 @@ def _with_missing(guess: Guess, values: pd.Series[Any], present: pd.Series[Any])
 def _typed(name: str, values: pd.Series[Any], present: pd.Series[Any], distinct: int) -> Guess:
     if distinct == 1:
         return _words(present, distinct, "one word, or missing")
-    if _truths(present):
+    if distinct <= _MOST_TRUTHS and _truths(present):
         return Guess("boolean")
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return _dates(present, ISO)
+        found = guess_moments(values[present.index])
+        return found or _words(present, distinct, _BEYOND)
     numbers, wrong = convert(values, Column(name=name, dtype="float64"))
     stray = tuple(pd.unique(values[wrong].astype("str").str.strip()).tolist())
     if stray:
         return _text(name, present, distinct, numbers, stray)
-    if present.str.fullmatch(r"\d{8}").all() and date_format(_sample(present)) == _COMPACT:
-        return _dates(present, _COMPACT)
+    if _eight_digits(present) and date_format(_sample(present)) == COMPACT:
+        return _dates_or_words(present, COMPACT)
     return guess_numbers(name, pd.Series(numbers[np.isfinite(numbers)]), distinct)
+
+
+def _eight_digits(present: pd.Series[Any]) -> bool:
+    # The first rows nearly always say that they are not.
+    rows = (present.iloc[:_LOOK_ROWS], present)
+    return all(bool(some.str.fullmatch(r"\d{8}").all()) for some in rows)
 
 
 def _sample(present: pd.Series[Any]) -> list[str]:
@@ -125,7 +135,7 @@ def _sample(present: pd.Series[Any]) -> list[str]:
 
 
 def _truths(present: pd.Series[Any]) -> bool:
-    words = set(present.str.strip().str.lower().unique()) - set(MISSING_WORDS)
+    words = {word.strip().lower() for word in _sample(present)} - set(MISSING_WORDS)
     return bool(words & set(TRUE_WORDS) and words & set(FALSE_WORDS)) and words <= {
         *TRUE_WORDS,
         *FALSE_WORDS,
@@ -137,10 +147,10 @@ def _text(
 ) -> Guess:
     pattern = date_format(_sample(present))
     if pattern is not None:
-        return _dates(present, pattern)
+        return _dates_or_words(present, pattern)
     if odd := _stray_dates(present):
         listed = ", ".join(repr(word) for word in odd)
-        dates = _dates(present[~present.isin(odd)], ISO)
+        dates = _dates_or_words(present[~present.isin(odd)], ISO)
         return replace(dates, warning=f"{listed} counts as missing", stray_words=odd)
     found = pd.Series(numbers[np.isfinite(numbers)])
     rare = len(found) >= (1 - _STRAY_FRACTION) * len(present)
@@ -166,15 +176,15 @@ def _stray_dates(present: pd.Series[Any]) -> tuple[str, ...]:
 def _unique_words(present: pd.Series[Any]) -> Guess:
     if present.str.count(r"\s+").mean() + 1 >= _SENTENCE_WORDS:
         return left_out("free text, different in each row")
-    if present.str.fullmatch(_SIGNED_NUMBER.pattern).all():
-        return left_out(_signs(present))
+    if signs := _signs(present):
+        return left_out(signs)
     note = "different in each row"
     return Guess("id", note=note, warning=f"kept as an id, no feature: {note}")
 
 
 def _signs(present: pd.Series[Any]) -> str:
     """A remark where words look like numbers that are not written plainly."""
-    if present.str.fullmatch(_SIGNED_NUMBER.pattern).all():
+    if all(_SIGNED_NUMBER.fullmatch(word) for word in _sample(present)):
         return f"like {present.iloc[0]!r}: write plain numbers (3.5) to use them as such"
     return ""
 
@@ -186,16 +196,5 @@ def _words(present: pd.Series[Any], distinct: int, note: str) -> Guess:
     return Guess("categorical", options, f"{distinct:,} words; rare ones share buckets")
 
 
-def _dates(present: pd.Series[Any], pattern: str) -> Guess:
-    words, codes = _sample(present), pd.factorize(present)[0]
-    distinct = parsed(words, pattern)
-    if distinct is None:
-        return _words(present, len(words), "dates beyond what can be read")
-    moments = pd.Series(distinct.to_numpy()[codes], index=present.index)
-    timed = bool((distinct.dt.hour != 0).any() or (distinct.dt.minute != 0).any())
-    options: dict[str, Any] = {"format": pattern} if pattern != ISO else {}
-    options["parts"] = ["month", "day_of_week", "hour"] if timed else ["month", "day_of_week"]
-    note = f"{moments.min():%Y-%m-%d} to {moments.max():%Y-%m-%d}"
-    other = day_and_month_swapped(words, pattern)
-    warning = f"day and month could be swapped: format {pattern} or {other}" if other else ""
-    return Guess("datetime", options, note, warning, as_text=pattern == _COMPACT, moments=moments)
+def _dates_or_words(present: pd.Series[Any], pattern: str) -> Guess:
+    return guess_dates(present, pattern) or _words(present, present.nunique(), _BEYOND)

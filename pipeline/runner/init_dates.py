@@ -31,8 +31,11 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "
 _FORMATS = tuple(day + time for day in _DAYS for time in _TIMES)
 _TWINS = {"%d/%m": "%m/%d", "%m/%d": "%d/%m", "%d-%m": "%m-%d", "%m-%d": "%d-%m"}
 _TRIED_FIRST = 50
-_FIRST_YEAR, _LAST_YEAR = 1800, 2200
+FIRST_YEAR, LAST_YEAR = 1800, 2200
+"""Dates of other years are most likely none."""
 
+COMPACT = "%Y%m%d"
+"""Eight digits, which are a whole number as well."""
 ISO = ""
 """The format of ISO 8601, which needs none."""
 
@@ -64,7 +67,7 @@ def day_and_month_swapped(words: Sequence[str], pattern: str) -> str | None:
 
 def strays(words: Sequence[str]) -> list[str]:
     """Those of `words` that are no moments of our time in ISO 8601."""
-    usual = _iso_moments(words).dt.year.between(_FIRST_YEAR, _LAST_YEAR)
+    usual = _iso_moments(words).dt.year.between(FIRST_YEAR, LAST_YEAR)
     return [
         word
         for word, one in zip(words, usual.tolist(), strict=True)
@@ -83,6 +86,6 @@ def parsed(words: Sequence[str], pattern: str) -> pd.Series[pd.Timestamp] | None
         moments = _iso_moments(words)
     else:
         moments = pd.to_datetime(pd.Series(words, dtype="str"), format=pattern, errors="coerce")
-    if moments.isna().any() or not moments.dt.year.between(_FIRST_YEAR, _LAST_YEAR).all():
+    if moments.isna().any() or not moments.dt.year.between(FIRST_YEAR, LAST_YEAR).all():
         return None
     return moments

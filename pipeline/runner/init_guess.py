@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
 
 Kind = Literal["numeric", "categorical", "boolean", "datetime", "id", "latitude", "longitude"]
+
+Columns = Callable[[str], "pd.Series[Any]"]
+"""Gives a column of the raw table by its name."""
 
 MANY_WORDS = 1000
 """More different words than this share hash buckets."""

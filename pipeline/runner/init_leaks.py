@@ -13,21 +13,23 @@ from pipeline.core.schema import build
 from pipeline.preprocess.config import ColumnConfig
 from pipeline.preprocess.leak import leak_scores
 from pipeline.preprocess.raw_values import typed_values
-from pipeline.runner.init_guess import Guess
+from pipeline.runner.init_guess import Columns, Guess
 from pipeline.runner.init_label import LabelGuess
 
 _VALIDATION_FRACTION = 0.2
+_MOST_ROWS = 500_000
+"""Evenly spaced rows that are looked at: as many as a run looks at by default."""
 _MARGIN = 0.003
 """The run will split the rows otherwise, and may score a column a little higher than this look."""
 
 
 def giveaways(
-    frame: pd.DataFrame, columns: Mapping[str, Guess], label: LabelGuess, bound: float
+    column: Columns, columns: Mapping[str, Guess], label: LabelGuess, bound: float
 ) -> dict[str, float]:
     """Scores of the columns that alone predict the label almost perfectly.
 
     Args:
-        frame: The raw table.
+        column: Gives a column of the raw table.
         columns: Guesses by column.
         label: The label.
         bound: `preprocess.leakage_score`, at which the run would stop.
@@ -36,10 +38,10 @@ def giveaways(
         Column to score (AUC or R2); empty where that would leave no column to learn from.
     """
     names = [name for name, guess in columns.items() if guess.kind not in {None, "id"}]
-    typed = {name: _typed(frame[name], columns[name]) for name in names}
-    table = pd.DataFrame(typed, index=frame.index).loc[label.values.index]
-    codes = label.values if label.task == "regression" else pd.factorize(label.values)[0]
-    table = table.assign(**{LABEL: np.asarray(codes)})
+    labels = label.values[:: -(-len(label.values) // _MOST_ROWS)]
+    codes = labels if label.task == "regression" else pd.factorize(labels)[0]
+    typed = {name: _typed(column(name).loc[labels.index], columns[name]) for name in names}
+    table = pd.DataFrame({**typed, LABEL: np.asarray(codes)})
     later = np.random.default_rng(0).random(len(table)) < _VALIDATION_FRACTION
     scores = leak_scores(table[~later], table[later], names, label.task)
     found = {name: score for name, score in scores.items() if score >= bound - _MARGIN}

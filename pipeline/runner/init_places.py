@@ -12,27 +12,27 @@ import pandas as pd
 from pipeline.core.features import Column
 from pipeline.core.table import convert
 from pipeline.preprocess.config_kinds import LATITUDES, LONGITUDES
-from pipeline.runner.init_guess import Guess, Kind
+from pipeline.runner.init_guess import Columns, Guess, Kind
 
 _LATITUDE = re.compile(r"(?<![a-z])lat(itude)?(?![a-z])", re.IGNORECASE)
 _LONGITUDES = {"lat": ("lon", "lng", "long"), "latitude": ("longitude",)}
 
 
-def with_places(frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, Guess]:
+def with_places(column: Columns, guesses: Mapping[str, Guess]) -> dict[str, Guess]:
     """Takes two columns of numbers for a place where one is called like the other.
 
     `pickup_lat` and `pickup_lon`, `Latitude` and `Longitude`; all numbers are possible degrees.
 
     Args:
-        frame: The raw table.
+        column: Gives a column of the raw table.
         guesses: What each column is taken for.
     """
     made = dict(guesses)
     for name in guesses:
         partner = _partner(name, guesses)
-        if partner is None or not _are(frame[name], *LATITUDES):
+        if partner is None or not _are(column(name), *LATITUDES):
             continue
-        if _are(frame[partner], *LONGITUDES):
+        if _are(column(partner), *LONGITUDES):
             made[name] = _place(guesses[name], "latitude", {"longitude": partner})
             made[partner] = _place(guesses[partner], "longitude", {})
     return made

@@ -16,7 +16,7 @@ from pipeline.core.table import convert
 from pipeline.preprocess.clean import missing
 from pipeline.preprocess.config import ColumnConfig
 from pipeline.preprocess.raw_values import typed_values
-from pipeline.runner.init_guess import Guess
+from pipeline.runner.init_guess import Columns, Guess
 
 _MOST_ALLOWED = 50
 """More different words than this are no closed list."""
@@ -26,18 +26,18 @@ _FEWEST_COMPARED = 20
 """Fewer rows with both dates say nothing about their order."""
 
 
-def with_rules(frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, Guess]:
-    """Adds what holds in every row of `frame` to the columns' options.
+def with_rules(column: Columns, guesses: Mapping[str, Guess]) -> dict[str, Guess]:
+    """Adds what holds in every row to the columns' options.
 
     Numbers get their `range`, words of a short list `allowed`, ids without a repetition `unique`,
     columns the share of values they miss, and a date that is never later than another `at_most`.
 
     Args:
-        frame: The raw table.
+        column: Gives a column of the raw table.
         guesses: What each column is taken for.
     """
     made = {
-        name: _ruled(name, frame[name], guess) if guess.taken else guess
+        name: _ruled(name, column(name), guess) if guess.taken else guess
         for name, guess in guesses.items()
     }
     for name, other in _ordered_dates(made).items():

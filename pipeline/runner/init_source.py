@@ -1,21 +1,28 @@
-"""Reads a person's table exactly as `ingest` will, and finds out how that has to be done."""
+"""Brings a person's table exactly as `ingest` will, and finds out how that has to be done."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
 
 from pipeline.ingest.config import FileSource
 from pipeline.ingest.locate import LocalFile, local_file
-from pipeline.ingest.read import file_kind, read_table
+from pipeline.ingest.read import file_kind
+from pipeline.ingest.rows import scratch_folder
+from pipeline.ingest.stream import write_rows
 
 _ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -32,54 +39,77 @@ class SourceTable:
     """A table and how to read it.
 
     Attributes:
-        frame: All rows, in the types `ingest` gives them.
+        path: Its rows as Parquet, in the types that `ingest` gives them.
+        rows: How many there are.
         options: Keys of `data.source` beside `kind` and `path`.
         text_file: Whether it is CSV or TSV, whose types are guessed from text.
         zero_led: Columns of whole numbers that begin with a zero in the file.
     """
 
-    frame: pd.DataFrame
+    path: Path
+    rows: int
     options: Mapping[str, Any]
     text_file: bool
     zero_led: frozenset[str]
 
+    @property
+    def names(self) -> list[str]:
+        """All columns."""
+        names: list[str] = parquet.read_schema(self.path).names
+        return names
 
-def read_source(path: str, root: Path) -> SourceTable:
-    """Reads a CSV, TSV, Parquet or JSONL file, compressed or not, local or remote.
+    def column(self, name: str) -> pd.Series[Any]:
+        """One column, in memory."""
+        with parquet.ParquetFile(self.path) as file:
+            values: pd.Series[Any] = file.read([name]).to_pandas()[name]
+        return values
+
+
+@contextmanager
+def source_table(path: str, root: Path, *, whole_bytes: int) -> Iterator[SourceTable]:
+    """Brings a CSV, TSV, Parquet or JSONL file, compressed or not, local or remote.
+
+    Memory does not grow with its rows (see `ingest.stream`).
 
     Args:
         path: As it will stand in the config.
         root: The project folder, which relative paths start from.
+        whole_bytes: A file that is not packed and not larger is read at once.
 
     Raises:
         DataError: There is no such file, its name does not tell the format, or it is damaged or
             empty.
     """
-    with local_file(FileSource(kind="file", path=path), root) as file:
-        kind, _ = file_kind(file.path.name, file.uri, FileSource(kind="file", path=path))
+    source = FileSource(kind="file", path=path)
+    with local_file(source, root) as file, scratch_folder(root) as folder:
+        kind, _ = file_kind(file.path.name, file.uri, source)
         text_file = kind in _USUAL_DELIMITER
         options = _text_options(file, kind) if text_file else {}
-        frame = _read(file, path, options)
-        zero_led = _zero_led(file, path, options, frame) if text_file else frozenset[str]()
-    return SourceTable(frame, options, text_file, zero_led)
+        source = replace(source, **options)
+        bring = partial(write_rows, file.path, file.uri, whole_bytes=whole_bytes)
+        rows = bring(source, folder / "rows.parquet").rows
+        table = SourceTable(folder / "rows.parquet", rows, options, text_file, frozenset())
+        if text_file and (whole := _whole_numbers(table)):
+            as_text = replace(source, columns=whole, dtypes=dict.fromkeys(whole, "string"))
+            bring(as_text, folder / "text.parquet")
+            table = replace(table, zero_led=_zero_led(folder / "text.parquet"))
+        yield table
 
 
-def _read(file: LocalFile, path: str, options: Mapping[str, Any]) -> pd.DataFrame:
-    source = FileSource(kind="file", path=path, **options)
-    frame: pd.DataFrame = read_table(file.path, file.uri, source).to_pandas()
-    return frame
+def _whole_numbers(table: SourceTable) -> tuple[str, ...]:
+    schema = parquet.read_schema(table.path)
+    return tuple(field.name for field in schema if pa.types.is_integer(field.type))
 
 
-def _zero_led(
-    file: LocalFile, path: str, options: Mapping[str, Any], frame: pd.DataFrame
-) -> frozenset[str]:
-    """Columns read as whole numbers whose text has leading zeros, such as postcodes."""
-    whole = [str(name) for name in frame if pd.api.types.is_integer_dtype(frame[name].dtype)]
-    if not whole:
-        return frozenset()
-    as_text = {"columns": tuple(whole), "dtypes": dict.fromkeys(whole, "string")}
-    texts = _read(file, path, {**options, **as_text})
-    return frozenset(name for name in whole if texts[name].str.match(r"\s*0\d").any())
+def _zero_led(path: Path) -> frozenset[str]:
+    """Columns of digits some of which have leading zeros, such as postcodes."""
+    found: set[str] = set()
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        for batch in file.iter_batches():
+            for name, words in zip(batch.schema.names, batch.columns, strict=True):
+                if pc.any(pc.match_substring_regex(words, r"^\s*0\d")).as_py():
+                    found.add(name)
+    return frozenset(found)
 
 
 def _text_options(file: LocalFile, kind: str) -> dict[str, Any]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from pipeline.compose.compose import compose
 from pipeline.core.artifacts import SOURCES
-from pipeline.core.console import say
+from pipeline.core.console import progress, say
 from pipeline.core.errors import UsageError, nearest
 from pipeline.runner.data_file import data_file, publish_data_file
 from pipeline.runner.init_columns import guess_column
@@ -23,7 +21,7 @@ from pipeline.runner.init_label import LabelGuess, guess_label, random_split, ti
 from pipeline.runner.init_leaks import giveaways
 from pipeline.runner.init_places import with_places
 from pipeline.runner.init_rules import with_rules
-from pipeline.runner.init_source import SourceTable, read_source
+from pipeline.runner.init_source import SourceTable, source_table
 from pipeline.runner.init_text import Findings, data_yaml
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -59,9 +57,15 @@ def initialise(
     chosen = _name(source, name)
     target = data_file(root, chosen)
     _require_free(target, force=force)
-    bound: float = compose(root)["preprocess"]["leakage_score"]
+    rules = compose(root)
     found = look(
-        _path(source, root), root, label=label, name=chosen, leakage_score=bound, strict=strict
+        _path(source, root),
+        root,
+        label=label,
+        name=chosen,
+        leakage_score=rules["preprocess"]["leakage_score"],
+        whole_bytes=rules["ingest"]["stream_above_bytes"],
+        strict=strict,
     )
     publish_data_file(target, data_yaml(found), root, chosen)
     _tell(found, target.relative_to(root))
@@ -69,9 +73,18 @@ def initialise(
 
 
 def look(
-    path: str, root: Path, *, label: str, name: str, leakage_score: float, strict: bool = False
+    path: str,
+    root: Path,
+    *,
+    label: str,
+    name: str,
+    leakage_score: float,
+    whole_bytes: int,
+    strict: bool = False,
 ) -> Findings:
     """Guesses all that a data set's config says; writes nothing.
+
+    Memory holds a few columns of the table at a time.
 
     Args:
         path: The file as the config says it, or a URL.
@@ -79,24 +92,26 @@ def look(
         label: The column to predict.
         name: Name of the data set.
         leakage_score: `preprocess.leakage_score`; columns that reach it are left out.
+        whole_bytes: `ingest.stream_above_bytes`.
         strict: Whether what holds in every row becomes a rule for later rows.
 
     Raises:
         UsageError: There is no column `label`.
         DataError: The table cannot be read, or there is nothing to learn from it.
     """
-    table = read_source(path, root)
-    _require_label(table.frame, label)
-    guessed = guess_label(label, table.frame[label])
-    columns = _guess_columns(table, label, guessed)
-    columns |= _suspects(columns, table, guessed, leakage_score)
-    columns = with_places(table.frame, columns)
-    if strict:
-        columns = with_rules(table.frame, columns)
+    with source_table(path, root, whole_bytes=whole_bytes) as table:
+        _require_label(table.names, label)
+        guessed = guess_label(label, table.column(label))
+        with progress("looking at columns", total=len(table.names)) as advance:
+            columns = _guess_columns(table, label, guessed, advance)
+        columns |= _suspects(columns, table, guessed, leakage_score)
+        columns = with_places(table.column, columns)
+        if strict:
+            columns = with_rules(table.column, columns)
     return Findings(
         name=name,
         path=path,
-        rows=len(table.frame),
+        rows=table.rows,
         options=_source_options(table, columns),
         columns=columns,
         label_column=label,
@@ -129,24 +144,29 @@ def _require_free(target: Path, *, force: bool) -> None:
         )
 
 
-def _require_label(frame: pd.DataFrame, label: str) -> None:
-    if label in frame.columns:
+def _require_label(names: list[str], label: str) -> None:
+    if label in names:
         return
-    near = nearest(label, frame.columns)
+    near = nearest(label, names)
     raise UsageError(
         f"the table has no column '{label}'",
-        expected="one of " + ", ".join(frame.columns[:40]),
+        expected="one of " + ", ".join(names[:40]),
         remedy=f"did you mean {' or '.join(near)}?" if near else "choose one of these",
     )
 
 
-def _guess_columns(table: SourceTable, label: str, guessed: LabelGuess) -> dict[str, Guess]:
+def _guess_columns(
+    table: SourceTable, label: str, guessed: LabelGuess, advance: Callable[[float, str], None]
+) -> dict[str, Guess]:
     classes = set(guessed.values.unique()) if guessed.task != "regression" else set()
     columns: dict[str, Guess] = {}
-    for name in table.frame.columns.drop(label):
+    for name in table.names:
+        advance(1, name)
+        if name == label:
+            continue
         guess = guess_column(
             name,
-            table.frame[name],
+            table.column(name),
             text_file=table.text_file,
             zero_led=name in table.zero_led,
         )
@@ -162,7 +182,7 @@ def _suspects(
 ) -> dict[str, Guess]:
     """The columns that would stop the run as a leak, left out with the reason."""
     suspects: dict[str, Guess] = {}
-    for name, score in giveaways(table.frame, columns, label, bound).items():
+    for name, score in giveaways(table.column, columns, label, bound).items():
         reason = f"alone predicts the label almost perfectly ({score:.3f}): known only afterwards?"
         warning = f"left out: {reason}"
         suspects[name] = replace(columns[name], suspicion=reason, warning=warning)

@@ -18,7 +18,7 @@ NORTH, EAST = RANDOM.uniform(40, 41, 50), RANDOM.uniform(-75, -73, 50)
 def kinds(**columns: object) -> dict[str, object]:
     frame = pd.DataFrame(columns)
     guesses = {name: Guess("numeric", {"log": True}) for name in frame}
-    found = with_places(frame, guesses)
+    found = with_places(frame.__getitem__, guesses)
     for guess in found.values():
         build(ColumnConfig, guess.keys)  # type: ignore[arg-type]
     return {name: guess.keys.get("longitude", guess.kind) for name, guess in found.items()}

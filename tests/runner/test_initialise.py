@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,9 @@ def test_every_format(root: Path, ending: str):
 
 def guessed(root: Path, path: str, label: str) -> dict[str, Any]:
     """The section `data` that `pipeline init` writes, as OmegaConf reads it."""
-    text = data_yaml(look(path, root, label=label, name="t", leakage_score=0.995))
+    look_at = partial(look, path, root, label=label, name="t", leakage_score=0.995)
+    text = data_yaml(look_at(whole_bytes=10**8))
+    assert data_yaml(look_at(whole_bytes=0)) == text, "the same batch by batch"
     data: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
     return dict(data)
 
