@@ -34,9 +34,10 @@ def repeated_words(file: parquet.ParquetFile, config: PreprocessStageConfig) -> 
         if how is None or isinstance(how, CategoricalConfig | TargetConfig | GroupConfig)
         if _is_word(file.schema_arrow.field(column).type)
     }
-    batches = file.iter_batches(_FIRST_ROWS, columns=list(set(raw.values())))
-    first = next(batches, None)
-    if first is None:
+    # Arrow fetches all row groups at once that it is asked for.
+    groups = list(range(min(file.num_row_groups, 1)))
+    batches = file.iter_batches(_FIRST_ROWS, row_groups=groups, columns=list(set(raw.values())))
+    if (first := next(batches, None)) is None:
         return frozenset()
     return frozenset(name for name, column in raw.items() if repeats(first[column]))
 
