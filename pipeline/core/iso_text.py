@@ -36,6 +36,7 @@ def iso_text(moments: pd.Series[Any]) -> Any:
         pairs = zip(np.datetime_as_string(seconds).tolist(), gone.tolist(), strict=True)
         return pd.array(["" if no else f"{word}{zone}" for word, no in pairs], dtype="str")
     letters = np.full(len(seconds), f"{_DAY}T{_CLOCK}{zone}".encode())
+    # What stands between and behind is the same in every row, and there already.
     fields = [("day", "S10"), ("between", "S1"), ("clock", "S8"), ("zone", f"S{len(zone)}")]
     filled = letters.view(np.dtype(fields))
     filled["day"], filled["clock"] = written.astype("S10")[codes], _clocks()[clock]

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _GROUP_ROWS = 250_000
-_SEEN_ROWS = 10_000
+SEEN_ROWS = 10_000
+"""So many rows say whether a column repeats."""
 
 
 @contextmanager
@@ -79,10 +80,10 @@ def _writer(path: Path, first: pa.Table) -> Any:
 
 
 def repeats(values: pa.Array | pa.ChunkedArray) -> bool:
-    """Whether the first of some values hold each value twice or more, on average."""
+    """Whether the first `SEEN_ROWS` values hold each value twice or more, on average."""
     import pyarrow as pa
 
-    seen = values.slice(0, _SEEN_ROWS)
+    seen = values.slice(0, SEEN_ROWS)
     try:
         return len(seen.unique()) <= len(seen) // 2
     except pa.ArrowNotImplementedError:  # numbers of 16 bits

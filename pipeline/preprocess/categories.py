@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from pipeline.core.parquet import repeats
+from pipeline.core.parquet import SEEN_ROWS, repeats
 from pipeline.preprocess.config import (
     CategoricalConfig,
     GroupConfig,
@@ -21,7 +21,6 @@ from pipeline.preprocess.config import (
 )
 from pipeline.preprocess.raw import parts
 
-_FIRST_ROWS = 10_000
 _TEXT = pa.large_string()
 _DICTIONARY = pa.dictionary(pa.int32(), _TEXT)
 
@@ -36,7 +35,7 @@ def repeated_words(file: parquet.ParquetFile, config: PreprocessStageConfig) -> 
     }
     # Arrow fetches all row groups at once that it is asked for.
     groups = list(range(min(file.num_row_groups, 1)))
-    batches = file.iter_batches(_FIRST_ROWS, row_groups=groups, columns=list(set(raw.values())))
+    batches = file.iter_batches(SEEN_ROWS, row_groups=groups, columns=list(set(raw.values())))
     if (first := next(batches, None)) is None:
         return frozenset()
     return frozenset(name for name, column in raw.items() if repeats(first[column]))

@@ -138,7 +138,7 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
     training: list[pa.Table] = []
     with ExitStack() as stack:
         opened = partial(_opened, stack, part)
-        write, show = opened(job.split), opened(job.sample)
+        write, write_sample = opened(job.split), opened(job.sample)
         for table, kept in _batches(job, part, None):
             keys = table.select([n for n in table.column_names if n.startswith(SPLIT_KEY)])
             frame = keys.to_pandas()
@@ -151,7 +151,7 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
                 mine = places == place
                 rows = served.filter(pa.array(mine))
                 write[name](rows)
-                show[name](served.filter(pa.array(mine & sampled)))
+                write_sample[name](served.filter(pa.array(mine & sampled)))
                 if name == "train":
                     training.append(rows)
             if sum(one.num_rows for one in training) >= _SUMMED_ROWS:

@@ -82,9 +82,9 @@ def look(
     whole_bytes: int,
     strict: bool = False,
 ) -> Findings:
-    """Guesses all that a data set's config says; writes nothing.
+    """Guesses all that a data set's config says; leaves nothing behind.
 
-    Memory holds a few columns of the table at a time.
+    Memory holds a few columns of the table at a time; the rows are on disk meanwhile.
 
     Args:
         path: The file as the config says it, or a URL.
@@ -102,7 +102,7 @@ def look(
     with source_table(path, root, whole_bytes=whole_bytes) as table:
         _require_label(table.names, label)
         guessed = guess_label(label, table.column(label))
-        with progress("looking at columns", total=len(table.names)) as advance:
+        with progress("looking at columns", total=len(table.names) - 1) as advance:
             columns = _guess_columns(table, label, guessed, advance)
         columns |= _suspects(columns, table, guessed, leakage_score)
         columns = with_places(table.column, columns)
@@ -161,7 +161,6 @@ def _guess_columns(
     classes = set(guessed.values.unique()) if guessed.task != "regression" else set()
     columns: dict[str, Guess] = {}
     for name in table.names:
-        advance(1, name)
         if name == label:
             continue
         guess = guess_column(
@@ -174,6 +173,7 @@ def _guess_columns(
             # These words cannot mean "missing" for one column and a class for the label.
             guess = Guess("categorical", note="numbers and words mixed")
         columns[name] = guess if name.strip() else left_out("a column without a name")
+        advance(1, name)
     return columns
 
 
