@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -66,14 +67,16 @@ class Lengths:
     quoted: bool
     count: int = 0
     shown: list[str] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def __call__(self, row: Any) -> str:
-        """Takes note of a row; called by Arrow."""
-        self.count += 1
-        if len(self.shown) < _SHOWN:
-            # Arrow counts the header; people count rows from 1 without it.
-            text = f": {row.text[:80]!r}" if self.quoted else ""
-            self.shown.append(f"row {(row.number or 1) - 1} has {row.actual_columns}{text}")
+        """Takes note of a row; called by Arrow, from several threads at once."""
+        with self._lock:
+            self.count += 1
+            if len(self.shown) < _SHOWN:
+                # Arrow counts the header; people count rows from 1 without it.
+                text = f": {row.text[:80]!r}" if self.quoted else ""
+                self.shown.append(f"row {(row.number or 1) - 1} has {row.actual_columns}{text}")
         return "skip"
 
 

@@ -21,13 +21,18 @@ UTF-8 by `surrogateescape` it is the byte 0xff, which UTF-8 never has."""
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
+def is_utf8(encoding: str) -> bool:
+    """Whether that is one of UTF-8's names."""
+    return codecs.lookup(encoding).name == "utf-8"
+
+
 def refuse_mark(begins: bytes, encoding: str) -> None:
     """Raises a UnicodeError where a file of UTF-8 says by its first bytes that it is of UTF-16.
 
     It would be rows of odd lengths, or text with a NUL byte beside each letter.
     """
     mark = _MARKS.get(begins[:2])
-    if mark and codecs.lookup(encoding).name == "utf-8":
+    if mark and is_utf8(encoding):
         raise UnicodeError(f"it begins with the mark of {mark}: set encoding to {mark}")
 
 
@@ -135,7 +140,7 @@ def _words(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, dict[in
 
 
 def _said(name: str, odd: dict[int, bytes], how: ReadConfig) -> str:
-    plain = codecs.lookup(how.encoding).name == "utf-8"
+    plain = is_utf8(how.encoding)
 
     def quoted(value: bytes) -> str:
         # Of another encoding it is not the bytes of the file that are at hand, but its text.

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
+from pipeline.ingest.csv_blocks import UncutError, read_blocks
 from pipeline.ingest.read_csv import (
     Dates,
     Lengths,
@@ -23,7 +25,7 @@ from pipeline.ingest.read_csv import (
     types_asked_for,
     wrong_lengths,
 )
-from pipeline.ingest.read_text import decoded
+from pipeline.ingest.read_text import decoded, is_utf8
 
 BLOCK_BYTES = 16 << 20
 """What types are guessed from; a row may be so long."""
@@ -81,6 +83,7 @@ class CsvFile:
         self._opened = opened
         self._how = how
         self._delimiter = how.delimiter or delimiter
+        self._in_blocks = is_utf8(how.encoding)
         self._guessed = pa.schema([])
         self.dropped = self.broken = 0
 
@@ -101,10 +104,10 @@ class CsvFile:
         while True:
             lengths = Lengths(quoted=False)
             try:
-                with self._opened() as file, self._reader(file, lengths, types) as reader:
-                    self._guessed = reader.schema
-                    tables = self._tables(reader, lengths)
-                    if dates is None and (dates := self._broken_dates(reader.schema)):
+                with self._opened() as file, self._read(file, lengths, types) as (schema, read):
+                    self._guessed = schema
+                    tables = self._tables(read, lengths)
+                    if dates is None and (dates := self._broken_dates(schema)):
                         # Text is a date where all of it is, which its broken values hid.
                         for table in tables:
                             dates.look(table)
@@ -112,6 +115,8 @@ class CsvFile:
                     rows = write(map(dates.cast, tables) if dates else tables)
                     self.dropped = lengths.count
                     return rows
+            except UncutError:
+                self._in_blocks = False
             except _OddYearsError as error:
                 types = {**types, **dict.fromkeys(error.names, pa.string())}
             except pa.ArrowInvalid as error:
@@ -123,18 +128,27 @@ class CsvFile:
             names, size = self._guessed.names, BLOCK_BYTES
             return wrong_lengths(file, names, self._how, self._delimiter, block_size=size)
 
-    def _reader(self, file: Any, lengths: Lengths, types: Mapping[str, pa.DataType]) -> Any:
-        made = options_of(self._how, self._delimiter, lengths, types, block_size=BLOCK_BYTES)
-        return csv.open_csv(file, **made)
+    @contextmanager
+    def _read(
+        self, file: Any, lengths: Lengths, types: Mapping[str, pa.DataType]
+    ) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
+        """Names and types, and the rows as Arrow reads them."""
+        options = partial(options_of, self._how, self._delimiter, types=types)
+        if self._in_blocks:
+            with read_blocks(file, BLOCK_BYTES, options, lengths) as read:
+                yield read
+        else:
+            with csv.open_csv(file, **options(lengths, block_size=BLOCK_BYTES)) as reader:
+                yield reader.schema, (pa.Table.from_batches([batch]) for batch in reader)
 
-    def _tables(self, reader: Any, lengths: Lengths) -> Iterator[pa.Table]:
-        names = reader.schema.names
+    def _tables(self, read: Iterator[pa.Table], lengths: Lengths) -> Iterator[pa.Table]:
+        names = self._guessed.names
         if len(set(names)) < len(names):
             raise ReadWholeError
         self.broken = 0
-        for batch in reader:
+        for rows in read:
             self._refuse(lengths)
-            table, broken = decoded(pa.Table.from_batches([batch]), self._how)
+            table, broken = decoded(rows, self._how)
             if odd := odd_years(table):
                 raise _OddYearsError(odd)
             self.broken += broken
@@ -160,8 +174,8 @@ class CsvFile:
         if not self._guessed.names:  # broken text in the first rows of a column that is asked for
             as_bytes = {n: pa.binary() if k == pa.string() else k for n, k in types.items()}
             lengths = Lengths(quoted=False)
-            with self._opened() as file, self._reader(file, lengths, as_bytes) as reader:
-                self._guessed = reader.schema
+            with self._opened() as file, self._read(file, lengths, as_bytes) as (schema, _):
+                self._guessed = schema
         # Where the first rows do not fit already, the file was not opened with the latest types.
         field = self._guessed.field(int(found[1]))
         kind = types.get(field.name, field.type)

@@ -129,6 +129,12 @@ def test_bad_files_are_told_of_alike(
     assert not (pii and isinstance(found, str) and "3,4,5" in found)
 
 
+def test_quotes_within_values_only_cost_a_thread(at_once: list[str]):
+    table, _ = both(b'a,b\n5",x\n' + b'"a\nb",c\n' * 60)
+    assert table["a"].to_pylist() == ['5"'] + ["a\nb"] * 60
+    assert set(at_once) == {"whole"}
+
+
 BROKEN = {
     "words": b"a,b\n" + b"1,x\n" * 90 + b"2,\xe9\n3,z\n4,\xff\n" + b"5,y\n" * 90,
     "at once": b"a,b\n1,\xe9\n" + b"2,y\n" * 90,
