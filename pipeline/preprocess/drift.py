@@ -17,6 +17,7 @@ import pandas as pd
 from pipeline.core.artifacts import Table
 from pipeline.core.bags import tokens
 from pipeline.core.dates import part_indices
+from pipeline.core.encoding import possible
 from pipeline.core.features import (
     BagFeature,
     BooleanFeature,
@@ -31,7 +32,7 @@ from pipeline.preprocess import drift_statistics as statistics
 from pipeline.preprocess.config import DriftConfig
 from pipeline.preprocess.drift_records import ColumnDrift, DriftReport, JointDrift
 from pipeline.preprocess.parts import table_batches
-from pipeline.preprocess.profile_statistics import stability_index
+from pipeline.preprocess.profile_statistics import cell_edges, stability_index
 
 Columns = Mapping[str, "pd.Series[Any]"]
 """Each column as it is compared: float64 numbers, or words; missing is NaN or ''."""
@@ -93,7 +94,7 @@ def compare(
         return replace(empty, note=f"fewer than {rules.minimum_rows} rows: nothing can be said")
     sides = [compared(thinned(one.frame, rules.max_rows), features) for one in (reference, current)]
     columns = judged([_column(name, *(side[name] for side in sides)) for name in sides[0]], rules)
-    joint = _jointly(sides, rules) if jointly else None
+    joint = _jointly(sides, rules) if jointly and columns else None
     gone = sum(bool(one.reasons) for one in columns)
     drifted = gone > rules.drifted_fraction * len(columns) or (joint is not None and joint.drifted)
     return replace(empty, columns=columns, joint=joint, drifted=drifted)
@@ -137,7 +138,7 @@ def compared(frame: pd.DataFrame, features: FeatureSet) -> Columns:
     for feature in features.features:
         match feature:
             case NumericFeature():
-                columns.setdefault(feature.column, frame[feature.column].astype("float64"))
+                columns.setdefault(feature.column, _possible(frame[feature.column], feature))
             case BooleanFeature():
                 truths = frame[feature.column].astype("float64")
                 words = truths.map({1.0: "true", 0.0: "false"})
@@ -152,6 +153,12 @@ def compared(frame: pd.DataFrame, features: FeatureSet) -> Columns:
             case DatetimeFeature():
                 columns |= _parts(frame[feature.column], feature)
     return columns
+
+
+def _possible(values: pd.Series[Any], feature: NumericFeature) -> pd.Series[Any]:
+    """Impossible numbers are missing ones to the model, and are none in the cleaned splits."""
+    numbers = values.astype("float64")
+    return numbers.where(possible(np.asarray(numbers, np.float64), feature.least, feature.most))
 
 
 def _bag(texts: pd.Series[Any], feature: BagFeature) -> dict[str, pd.Series[Any]]:
@@ -180,13 +187,13 @@ def _column(name: str, reference: pd.Series[Any], current: pd.Series[Any]) -> Co
     missing = [one.isna() if is_number else one == "" for one in (reference, current)]
     present = [one[~gone] for one, gone in zip((reference, current), missing, strict=True)]
     gone = [np.array([side.sum(), (~side).sum()]) for side in missing]
-    new = pd.Series(dtype="int64")
+    new, new_p_value = pd.Series(dtype="int64"), 1.0
     if is_number:
         before, after = (one.to_numpy(dtype=np.float64) for one in present)
         cells = _tenths(before, after)
         statistic, p_value = statistics.kolmogorov_smirnov(before, after)
     else:
-        cells, new = _words(*present)
+        cells, new, new_p_value = _words(*present)
         statistic, p_value = statistics.chi_squared(*cells)
     return ColumnDrift(
         column=name,
@@ -200,6 +207,7 @@ def _column(name: str, reference: pd.Series[Any], current: pd.Series[Any]) -> Co
         missing_p_value=statistics.chi_squared(*gone)[1],
         new_fraction=float(new.sum()) / len(current),
         new_values=tuple(str(word) for word in new.index[:_SHOWN_WORDS]),
+        new_p_value=new_p_value,
         adjusted_p_value=1.0,
         reasons=(),
     )
@@ -211,7 +219,8 @@ def _tenths(
     """Rows of both sides in each tenth of the reference."""
     if not len(reference):
         return np.zeros(1, np.int64), np.array([len(current)])
-    edges = np.unique(np.quantile(reference, np.arange(1, _CELLS) / _CELLS))
+    tenths = np.quantile(reference, np.arange(1, _CELLS) / _CELLS, method="inverted_cdf")
+    edges = cell_edges(tenths)
     sides = [np.searchsorted(edges, side, side="right") for side in (reference, current)]
     low, high = (np.bincount(side, minlength=len(edges) + 1) for side in sides)
     return low, high
@@ -219,17 +228,21 @@ def _tenths(
 
 def _words(
     reference: pd.Series[Any], current: pd.Series[Any]
-) -> tuple[tuple[statistics.Ints, statistics.Ints], pd.Series[Any]]:
-    """Rows of both sides by commonest word, all others, new words; and the new words."""
+) -> tuple[tuple[statistics.Ints, statistics.Ints], pd.Series[Any], float]:
+    """Rows of both sides by word, those of new words by word, and the p value of so many.
+
+    The commonest words of both sides together have a cell each, all others share one. Cells
+    chosen by one side alone would differ from the other side even without drift.
+    """
     before, after = reference.value_counts(), current.value_counts()
-    shown = before.index[:_MOST_WORDS]
+    table = pd.concat([before, after], axis=1, keys=["before", "after"], sort=True).fillna(0)
+    order = np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")
+    counts = table.to_numpy(dtype=np.int64)[order]
+    shown, others = counts[:_MOST_WORDS], counts[_MOST_WORDS:].sum(axis=0)
+    cells = np.vstack([shown, others])
     new = after[~after.index.isin(before.index)]
-    others = after.sum() - new.sum() - after.reindex(shown, fill_value=0).sum()
-    cells = [
-        np.array([*before[:_MOST_WORDS], before[_MOST_WORDS:].sum(), 0], np.int64),
-        np.array([*after.reindex(shown, fill_value=0), others, new.sum()], np.int64),
-    ]
-    return (cells[0], cells[1]), new
+    p_value = statistics.new_words_p_value(counts[:, 0], counts[:, 1])
+    return (cells[:, 0], cells[:, 1]), new, p_value
 
 
 def judged(columns: list[ColumnDrift], rules: DriftConfig) -> tuple[ColumnDrift, ...]:
@@ -239,15 +252,21 @@ def judged(columns: list[ColumnDrift], rules: DriftConfig) -> tuple[ColumnDrift,
         columns: Measured columns.
         rules: Thresholds; the p values of all columns are corrected together.
     """
-    raw = np.array([(one.p_value, one.missing_p_value) for one in columns]).reshape(-1, 2)
-    adjusted = statistics.false_discovery_adjusted(raw.ravel()).reshape(-1, 2)
+    raw = np.array([(one.p_value, one.missing_p_value, one.new_p_value) for one in columns])
+    adjusted = np.ones((len(columns), 3))
+    # Numbers are not asked for new values, nor columns that miss nothing for missing ones.
+    asked = np.array(
+        [(True, any(one.missing_fraction), one.kind == "category") for one in columns], np.bool_
+    )
+    if columns:
+        adjusted[asked] = statistics.false_discovery_adjusted(raw[asked])
     made = [
         replace(
             one,
-            adjusted_p_value=float(pair.min()),
-            reasons=tuple(_reasons(one, pair, rules)),
+            adjusted_p_value=float(p_values.min()),
+            reasons=tuple(_reasons(one, p_values, rules)),
         )
-        for one, pair in zip(columns, adjusted, strict=True)
+        for one, p_values in zip(columns, adjusted, strict=True)
     ]
     return tuple(sorted(made, key=lambda one: (not one.reasons, -one.jensen_shannon)))
 
@@ -266,7 +285,8 @@ def _reasons(one: ColumnDrift, adjusted: statistics.Floats, rules: DriftConfig) 
     significant = adjusted[1] <= rules.false_discovery_rate
     if significant and abs(after - before) > rules.missing_difference:
         yield f"missing {before:.1%}, then {after:.1%}"
-    if one.new_fraction > rules.new_fraction:
+    significant = adjusted[2] <= rules.false_discovery_rate
+    if significant and one.new_fraction > rules.new_fraction:
         yield f"{one.new_fraction:.1%} new values ({', '.join(one.new_values)})"
 
 

@@ -21,6 +21,7 @@ from pipeline.preprocess.drift_statistics import rank_p_value
 _MOST_WORDS = 100
 _ITERATIONS = 60
 _SEED = 0
+_HUGE = 1e300
 
 
 def tell_apart(
@@ -47,11 +48,16 @@ def tell_apart(
         name: pd.concat([reference[name].iloc[picked[0]], current[name].iloc[picked[1]]])
         for name in reference
     }
-    words = [values.dtype.kind != "f" for values in table.values()]
+    words = np.array([values.dtype.kind != "f" for values in table.values()])
     matrix = np.column_stack([_numbers(values) for values in table.values()])
     label = np.repeat([0, 1], rows)
     # Both tables are in a random order already: their first halves are a random half.
     fitted = np.tile(np.arange(rows) < rows // 2, 2)
+    # Of a column without any value scikit-learn can make no bins.
+    filled = ~np.isnan(matrix[fitted]).all(axis=0)
+    if not filled.any():
+        return 0.5, 0.5, rows
+    matrix, words = matrix[:, filled], words[filled]
     model = HistGradientBoostingClassifier(
         max_iter=_ITERATIONS, categorical_features=words, random_state=_SEED, early_stopping=False
     )
@@ -67,7 +73,8 @@ def tell_apart(
 def _numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
     """Numbers as they are; words by their place among the commonest, NaN where missing."""
     if values.dtype.kind == "f":
-        return values.to_numpy(dtype=np.float64)
+        # Bins end midway between two numbers, whose sum has to be finite.
+        return values.to_numpy(dtype=np.float64).clip(-_HUGE, _HUGE)
     words = values[values != ""].value_counts().index[:_MOST_WORDS]
     codes = words.get_indexer(pd.Index(values)).astype(np.float64)
     rare = np.where(values == "", np.nan, float(len(words)))

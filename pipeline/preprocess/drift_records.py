@@ -28,13 +28,15 @@ class ColumnDrift:
     missing_fraction: tuple[float, float]
     """Share of rows without a value, reference and current."""
     missing_p_value: float
-    """Chi-squared test of missing and present rows; 1 where neither side misses any."""
+    """Chi-squared or Fisher's exact test of missing and present rows; 1 where none is missing."""
     new_fraction: float
     """Share of current rows whose category the reference never has (categories only)."""
     new_values: tuple[str, ...]
     """The commonest of them."""
+    new_p_value: float
+    """Probability of so many without drift, or less (categories only, otherwise 1)."""
     adjusted_p_value: float
-    """The smaller of both p values after Benjamini and Hochberg (1995) over all columns."""
+    """The smallest of the three p values after Benjamini and Hochberg (1995) over all columns."""
     reasons: tuple[str, ...]
     """Which thresholds are exceeded; empty where the column has not drifted."""
 

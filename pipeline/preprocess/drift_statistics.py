@@ -6,6 +6,8 @@ stage more than all of this. A test compares each figure with that of `scipy.sta
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,29 +56,94 @@ def kolmogorov_smirnov(reference: Floats, current: Floats) -> tuple[float, float
 def chi_squared(reference: Ints, current: Ints) -> tuple[float, float]:
     """Cramer's V of two rows of counts, 0 to 1, and the p value of the chi-squared test.
 
-    Cells that would be expected to hold less than five rows of a side are joined first.
+    Cells that would be expected to hold less than five rows of a side are joined first. Where
+    they are too rare even together, Fisher's exact test holds them against all others, and the
+    smaller of both p values is doubled (Bonferroni).
     """
+    table = np.stack([reference, current])
+    if not table.sum(axis=1).all():
+        return 0.0, 1.0
+    totals = table.sum(axis=0)
+    share = table.sum(axis=1).min() / table.sum()
+    rare = totals * share < _LEAST_EXPECTED
+    joined = table[:, rare].sum(axis=1, keepdims=True)
+    whole = np.hstack([table[:, ~rare], joined]) if joined.any() else table[:, ~rare]
+    if joined.sum() * share >= _LEAST_EXPECTED or not joined.any():
+        return _cramers_v(whole), _chi_squared_p_value(whole)
+    common = table[:, ~rare]
+    # Without two common cells there is one test alone.
+    tests = 2 if common.shape[1] > 1 else 1
+    exact = fisher_p_value(joined[:, 0], common.sum(axis=1))
+    return _cramers_v(whole), min(1.0, tests * min(exact, _chi_squared_p_value(common)))
+
+
+def _chi_squared_of(table: Ints) -> float:
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    return float(((table - expected) ** 2 / expected).sum())
+
+
+def _cramers_v(table: Ints) -> float:
+    return float(np.sqrt(_chi_squared_of(table) / table.sum())) if table.shape[1] > 1 else 0.0
+
+
+def _chi_squared_p_value(table: Ints) -> float:
     from scipy import special
 
-    table = _pooled(np.stack([reference, current]))
     if table.shape[1] < 2 or not table.sum(axis=1).all():
-        return 0.0, 1.0
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    p_value = float(special.chdtrc(table.shape[1] - 1, statistic))
-    return float(np.sqrt(statistic / table.sum())), p_value
+        return 1.0
+    return float(special.chdtrc(table.shape[1] - 1, _chi_squared_of(table)))
 
 
-def _pooled(table: Ints) -> Ints:
-    totals = table.sum(axis=0)
-    share = table.sum(axis=1).min() / max(int(table.sum()), 1)
-    rare = totals * share < _LEAST_EXPECTED
-    kept = table[:, ~rare]
-    if not rare.any():
-        return kept
-    joined = table[:, rare].sum(axis=1, keepdims=True)
-    # What is too rare even together says nothing.
-    return np.hstack([kept, joined]) if joined.sum() * share >= _LEAST_EXPECTED else kept
+def fisher_p_value(some: Ints, others: Ints) -> float:
+    """P value of Fisher's exact test of a table of two by two, two-sided (Fisher, 1922).
+
+    Args:
+        some: Rows of both sides in one cell.
+        others: Rows of both sides in the other.
+    """
+    n, m = (some + others).tolist()
+    total = int(some.sum())
+    ways = np.arange(max(0, total - m), min(total, n) + 1)
+    logs = _log_choices(n, ways) + _log_choices(m, total - ways) - _log_choices(n + m, total)
+    chances = np.exp(logs)
+    seen = chances[int(some[0]) - ways[0]]
+    # Equal chances may differ in their last digits.
+    return float(min(1.0, chances[chances <= seen * (1 + 1e-7)].sum()))
+
+
+def _log_choices(n: Any, k: Any) -> Any:
+    from scipy import special
+
+    return special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+
+
+def new_words_p_value(reference: Ints, current: Ints) -> float:
+    """Chance of so many current rows with words that the reference lacks, without drift.
+
+    Even then many words stand on one side only where most are rare. If all rows are shuffled, a
+    word of c rows has all of them on the current side with a probability p that follows from the
+    numbers of rows. The chance that such rows are as many as those seen is bounded as by Chernoff
+    (1952), so that it is never too small; a single new word has exactly its p.
+
+    Args:
+        reference: Rows of each word; at least one side of each is above 0.
+        current: The same words.
+    """
+    n, m = int(reference.sum()), int(current.sum())
+    seen = int(current[reference == 0].sum())
+    if not n or not seen:
+        return 1.0
+    times, words = np.unique(reference + current, return_counts=True)
+    fit = times <= m
+    times, words = times[fit], words[fit]
+    chance = _log_choices(m, times) - _log_choices(n + m, times)
+    certain = np.log1p(-np.exp(chance))
+    # Of any tilt the bound holds; among these the smallest one is hardly larger than the best.
+    tilts = np.geomspace(1e-4, 100, 200)[:, None]
+    bounds = (words * np.logaddexp(certain, chance + tilts * times)).sum(axis=1) - tilts[
+        :, 0
+    ] * seen
+    return float(np.exp(min(0.0, bounds.min())))
 
 
 def false_discovery_adjusted(p_values: Floats) -> Floats:

@@ -69,7 +69,7 @@ def _cell_edges(stack: Stack, train: Floats) -> Floats:
     cells = _FEWEST_CELLS
     if stack.task == "multiclass":
         cells = int(np.clip(np.sqrt(len(train)), _FEWEST_CELLS, _MOST_CELLS))
-    return np.unique(_quantiles(train, np.arange(1, cells) / cells))
+    return statistics.cell_edges(_quantiles(train, np.arange(1, cells) / cells))
 
 
 def _edges(train: Floats, others: Floats) -> Floats:

@@ -154,9 +154,26 @@ def stability_index(expected: Ints, actual: Ints) -> float:
     """
     if not expected.sum() or not actual.sum():
         return 0.0
-    reference = (expected + 0.5) / (expected + 0.5).sum()
-    other = (actual + 0.5) / (actual + 0.5).sum()
+    # A bin without any row would count as one that rows of the smaller sample move to.
+    filled = expected + actual > 0
+    reference, other = (side[filled] + 0.5 for side in (expected, actual))
+    reference, other = reference / reference.sum(), other / other.sum()
     return float(((other - reference) * np.log(other / reference)).sum())
+
+
+def cell_edges(quantiles: Floats) -> Floats:
+    """Inner edges of cells between quantiles; cells hold their lower edge.
+
+    A number that several quantiles share has a cell of its own: otherwise all that is larger
+    would be counted with it, and a column that is mostly 0 would have one cell.
+
+    Args:
+        quantiles: Numbers that occur, shape [n].
+    """
+    edges, times = np.unique(quantiles, return_counts=True)
+    # Infinity follows the largest number there is.
+    with np.errstate(over="ignore"):
+        return np.union1d(edges, np.nextafter(edges[times > 1], np.inf))
 
 
 def stability_noise(bins: int, expected_rows: int, actual_rows: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from pipeline.core.features import (
     NumericFeature,
 )
 from pipeline.preprocess import drift_statistics as statistics
-from pipeline.preprocess.drift import Named, compare, thinned, thinned_file
+from pipeline.preprocess.drift import Named, _column, compare, judged, thinned, thinned_file
+from pipeline.preprocess.drift_classifier import tell_apart
 from pipeline.preprocess.drift_records import ColumnDrift, DriftReport
 from pipeline.preprocess.profile_drift import drift_section
+from pipeline.preprocess.profile_statistics import stability_index
 from tests.preprocess.conftest import DRIFT
 
 COUNTS = st.lists(st.integers(0, 500), min_size=2, max_size=8)
@@ -240,3 +243,102 @@ def test_the_rank_test_is_scipys():
     )
     auc = expected.statistic / (300 * 200)
     assert statistics.rank_p_value(auc, 300, 200) == pytest.approx(expected.pvalue)
+
+
+def words(random: np.random.Generator, count: int, different: int) -> pd.Series[Any]:
+    return pd.Series([f"w{n}" for n in random.integers(0, different, count)], dtype="str")
+
+
+@pytest.mark.parametrize(("before", "now", "different"), [(200, 200, 300), (2000, 600, 1000)])
+def test_many_rare_words_are_no_drift(before: int, now: int, different: int):
+    """Half of the words of one sample stand not in the other, though both are of one kind."""
+    random = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(40):
+        sides = [words(random, count, different) for count in (before, now)]
+        (found,) = judged([_column("word", *sides)], DRIFT)
+        assert found.new_fraction > 0.1
+        alarms += bool(found.reasons)
+    assert alarms <= 2, "one in a hundred is accepted"
+    strange = sides[1].where(np.arange(now) % 10 > 0, "strange")
+    (found,) = judged([_column("word", sides[0], strange)], DRIFT)
+    assert found.reasons
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=9))
+def test_the_chance_of_new_words_is_never_too_small(counts: list[tuple[int, int]]):
+    table = np.array([[2, 2], *[pair for pair in counts if any(pair)]])
+    bound = statistics.new_words_p_value(table[:, 0], table[:, 1])
+    random = np.random.default_rng(0)
+    rows = np.repeat(np.arange(len(table)), table.sum(axis=1))
+    seen = table[table[:, 0] == 0, 1].sum()
+    often = 0
+    for _ in range(200):
+        mixed = random.permutation(rows)
+        first, second = mixed[: table[:, 0].sum()], mixed[table[:, 0].sum() :]
+        often += int((~np.isin(second, first)).sum() >= seen)
+    assert bound >= often / 200 - 0.1
+
+
+def test_one_new_word_has_exactly_its_chance():
+    bound = statistics.new_words_p_value(np.array([20, 0]), np.array([6, 4]))
+    assert bound == pytest.approx(stats.hypergeom(30, 4, 10).pmf(4), rel=1e-6)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 500), st.integers(1, 500))
+def test_fishers_test_is_scipys(a: int, b: int, c: int, d: int):
+    expected = stats.fisher_exact([[a, b], [c, d]]).pvalue
+    found = statistics.fisher_p_value(np.array([a, b]), np.array([c, d]))
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(("gone", "alarm"), [(300, True), (30, True), (0, False)])
+def test_a_few_rows_against_many_are_enough(gone: int, alarm: bool):
+    """By the rule of five, 300 missing values among 50,300 rows would be too rare to count."""
+    many, few = pd.Series(np.arange(50_000) / 50_000), pd.Series(np.arange(300) / 300)
+    (found,) = judged([_column("x", many, few.where(few.index >= gone))], DRIFT)
+    assert bool(found.reasons) is alarm
+
+
+def test_a_column_that_is_mostly_zero_has_cells():
+    random = np.random.default_rng(0)
+    sides = [
+        pd.Series(np.where(random.random(ROWS) < share, 0.0, random.exponential(size=ROWS)))
+        for share in (0.95, 0.5)
+    ]
+    found = _column("rain", *sides)
+    assert found.jensen_shannon > 0.3
+    assert found.stability_index > 0.5
+    again = _column("rain", sides[0], sides[0])
+    assert (again.jensen_shannon, again.stability_index) == (pytest.approx(0, abs=1e-7), 0)
+
+
+def test_bins_that_are_empty_on_both_sides_say_nothing():
+    full = stability_index(np.array([5000, 5000]), np.array([50, 50]))
+    gaps = stability_index(np.array([5000, 0, 0, 5000]), np.array([50, 0, 0, 50]))
+    assert gaps == full == 0
+
+
+def test_impossible_numbers_are_missing_ones_to_the_model():
+    """Cleaning took them out of the training rows; new rows come as they are."""
+    limited = NumericFeature(name="x", column="x", least=-10.0, most=10.0)
+    schema = replace(SCHEMA, features=(limited, *FEATURES[1:]))
+    every_third = np.arange(ROWS) % 3 == 0
+    train, now = (rows(seed).assign(x=lambda t: t["x"].mask(every_third)) for seed in (0, 1))
+    for code in (-999.0, np.inf, -np.inf):
+        coded = now.assign(x=lambda t, code=code: t["x"].fillna(code))
+        report = compare(Named("train", train), Named("now", coded), schema, DRIFT, jointly=True)
+        assert not report.drifted
+
+
+def test_columns_without_values_and_huge_ones_are_no_trouble_to_the_classifier():
+    empty = rows(1).assign(x=np.nan, word="")
+    strange = empty.assign(y=lambda t: t["y"].clip(-1.7, 1.7) * 1e308)
+    for table in (empty, strange):
+        whole = compare(Named("a", table), Named("b", table), SCHEMA, DRIFT, jointly=True)
+        assert whole.joint is not None
+        assert not whole.drifted
+    only_empty = {"x": empty["x"]}
+    assert tell_apart(only_empty, only_empty, 1000) == (0.5, 0.5, 1000)
+    bare = replace(SCHEMA, features=())
+    assert compare(Named("a", empty), Named("b", empty), bare, DRIFT, jointly=True).joint is None
