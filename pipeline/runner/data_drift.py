@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -55,7 +56,7 @@ def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool
     if file is not None:
         asked = request_rows(file, params["register"]["name"])
         if asked is not None:
-            features = without(features, personal_columns(params) - set(asked))
+            features = without(features, unlogged(params) - set(asked))
         if asked is None:
             with new_rows(file, params, root) as new:
                 rows, of = _thinned(new.table, config)
@@ -76,6 +77,11 @@ def report_drift(root: Path, *, file: str | None, rev: str | None, as_json: bool
         for one in reports:
             say("\n".join(_lines(one)))
     return _DRIFTED if any(one.drifted for one in reports) else 0
+
+
+def unlogged(params: Mapping[str, Any]) -> frozenset[str]:
+    """Columns that the request log never holds."""
+    return personal_columns(params) | set(params["serve"]["request_log"]["omit"])
 
 
 def without(features: FeatureSet, hidden: AbstractSet[str]) -> FeatureSet:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +25,53 @@ def request_rows(path: str, model: str | None = None) -> pd.DataFrame | None:
         model: Records that name another model are passed over; None: none are.
 
     Raises:
-        DataError: A later line is no such body.
+        DataError: A later line is no such body, or none asks about a row of `model`.
     """
     file = Path(path)
     if file.suffix not in {".jsonl", ".ndjson"} or not file.is_file():
         return None
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         bodies = ((place, line, _body(line)) for place, line in enumerate(lines, 1) if line.strip())
-        _, _, first = next(bodies, (0, "", None))
-        if first is None:
+        first = next(bodies, None)
+        if first is None or first[2] is None:
             return None
-        rows = [] if _of_another(first, model) else list(_rows(first))
-        for place, line, body in bodies:
-            if body is None and not line.endswith("\n"):
+        rows: list[Mapping[str, Any]] = []
+        others: set[str] = set()
+        for place, line, body in chain([first], bodies):
+            if body is None and not line.endswith(b"\n"):
                 break
             if body is None:
-                raise DataError(
-                    f"line {place} of {path} is no request body",
-                    expected='a JSON object with "instances" or "inputs", as in the first line',
-                    remedy="correct the line, or leave it out",
-                )
-            rows += [] if _of_another(body, model) else _rows(body)
+                raise _no_body(place, path, "is no request body")
+            if model is not None and body.get("model") not in {None, model}:
+                others.add(str(body["model"]))
+                continue
+            asked = _rows(body)
+            if isinstance(asked, str):
+                raise _no_body(place, path, asked)
+            rows += asked
+    if not rows:
+        named = ", ".join(sorted(others)[:10])
+        raise DataError(
+            f"no request of {path} asks about a row" + (f" of '{model}'" if others else ""),
+            expected="rows to compare" + (f"; these requests are of: {named}" if named else ""),
+            remedy="take the log of the model that register.name names" if others else "",
+        )
     return pd.DataFrame(rows)
 
 
-def _body(line: str) -> Mapping[str, Any] | None:
+def _no_body(place: int, path: str, said: str) -> DataError:
+    return DataError(
+        f"line {place} of {path} {said}",
+        expected='a JSON object with "instances", a list of objects, or "inputs", an object of '
+        "lists of one length",
+        remedy="correct the line, or leave it out",
+    )
+
+
+def _body(line: bytes) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(line)
-    except ValueError:
+        content = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
         return None
     if isinstance(content, dict) and isinstance(content.get("request"), dict):
         content = {**content["request"], "model": content.get("model")}
@@ -59,15 +79,15 @@ def _body(line: str) -> Mapping[str, Any] | None:
     return content if asked else None
 
 
-def _of_another(body: Mapping[str, Any], model: str | None) -> bool:
-    return model is not None and body.get("model") not in {None, model}
-
-
-def _rows(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _rows(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | str:
+    """The rows of a body, or what is wrong with it."""
     instances, inputs = body.get("instances"), body.get("inputs")
     if isinstance(instances, list):
-        yield from (one for one in instances if isinstance(one, dict))
-    elif isinstance(inputs, dict):
-        listed = {name: one if isinstance(one, list) else [one] for name, one in inputs.items()}
-        for values in zip(*listed.values(), strict=False):
-            yield dict(zip(listed, values, strict=True))
+        named = all(isinstance(one, dict) for one in instances)
+        return instances if named else "has instances that do not name their columns"
+    if not isinstance(inputs, dict):
+        return "has no rows with named columns"
+    listed = {name: one if isinstance(one, list) else [one] for name, one in inputs.items()}
+    if len({len(one) for one in listed.values()}) > 1:
+        return "has columns of different lengths"
+    return [dict(zip(listed, values, strict=True)) for values in zip(*listed.values(), strict=True)]

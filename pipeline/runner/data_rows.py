@@ -174,7 +174,8 @@ def _existing(path: str) -> str:
         return path
     found = Path(path).resolve()
     if not found.is_file():
-        names = [one.name for one in found.parent.iterdir()] if found.parent.is_dir() else []
+        beside = found.parent.iterdir() if found.parent.is_dir() else []
+        names = [one.name for one in beside if one.is_file()]
         near = nearest(found.name, names)
         raise UsageError(
             f"there is no file {path}",

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import run_command
+from pipeline.compose.overrides import record_overrides
 from pipeline.runner.data_rows import data_params
 from tests.conftest import make_project
 from tests.runner.shop import make_shop, orders, prepare
@@ -101,6 +102,53 @@ def test_a_line_that_is_no_request_is_named(here: Path, capsys: pytest.CaptureFi
     (here / "bodies.jsonl").write_text("\n".join([*bodies(asked), '{"instances": [1', ""]))
     assert run_command(["data", "drift", str(here / "bodies.jsonl")]) == 1
     assert "line 4 of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'\xff\xfe{"instances": []}', "line 4 of"),
+        (b"[" * 200_000, "line 4 of"),
+        (b'{"instances": [[1, 2], [3, 4]]}', "has instances that do not name their columns"),
+        (b'{"instances": null}', "has no rows with named columns"),
+        (b'{"inputs": {"weight": [1, 2], "shop": ["north"]}}', "has columns of different lengths"),
+    ],
+)
+def test_rows_of_a_body_that_cannot_be_read_are_not_passed_over(
+    here: Path, capsys: pytest.CaptureFixture[str], line: bytes, said: str
+):
+    whole = "\n".join(bodies(orders(400, seed=1))).encode()
+    (here / "bodies.jsonl").write_bytes(b"\xef\xbb\xbf" + whole + b"\n" + line + b"\n")
+    assert run_command(["data", "drift", str(here / "bodies.jsonl")]) == 1
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "line 4 of" in shown
+
+
+def test_a_log_of_other_models_is_said_to_be_one(here: Path, capsys: pytest.CaptureFixture[str]):
+    records = [{"model": "ships", "request": {"instances": [{"x": 1}]}}] * 200
+    (here / "log.jsonl").write_text("\n".join(map(json.dumps, records)))
+    assert run_command(["data", "drift", str(here / "log.jsonl")]) == 1
+    shown = capsys.readouterr().err
+    assert "asks about a row of 'orders'" in shown
+    assert "these requests are of: ships" in shown
+
+
+def test_a_column_that_the_server_omits_is_not_asked_for(
+    shop: Path, here: Path, capsys: pytest.CaptureFixture[str]
+):
+    asked = orders(400, seed=1).drop(columns=["number", "late", "shop"])
+    (here / "log.jsonl").write_text(json.dumps({"instances": asked.to_dict("records")}))
+    assert run_command(["data", "drift", str(here / "log.jsonl")]) == 1
+    assert "no column 'shop'" in capsys.readouterr().err
+    kept = (shop / "overrides.yaml").read_text()
+    record_overrides(shop, ["data=orders", "serve.request_log.omit=[shop]"])
+    try:
+        code, (report,) = drift(capsys, str(here / "log.jsonl"))
+    finally:
+        (shop / "overrides.yaml").write_text(kept)
+    assert code == 0
+    assert "shop" not in {one["column"] for one in report["columns"]}
 
 
 def test_a_column_that_is_not_asked_about_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
