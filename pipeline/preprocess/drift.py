@@ -33,6 +33,7 @@ from pipeline.preprocess.config import DriftConfig
 from pipeline.preprocess.drift_records import ColumnDrift, DriftReport, JointDrift
 from pipeline.preprocess.parts import table_batches
 from pipeline.preprocess.profile_statistics import cell_edges, stability_index
+from pipeline.preprocess.profile_text import visible
 
 Columns = Mapping[str, "pd.Series[Any]"]
 """Each column as it is compared: float64 numbers, or words; missing is NaN or ''."""
@@ -206,7 +207,7 @@ def _column(name: str, reference: pd.Series[Any], current: pd.Series[Any]) -> Co
         missing_fraction=(float(missing[0].mean()), float(missing[1].mean())),
         missing_p_value=statistics.chi_squared(*gone)[1],
         new_fraction=float(new.sum()) / len(current),
-        new_values=tuple(str(word) for word in new.index[:_SHOWN_WORDS]),
+        new_values=tuple(visible(str(word)) for word in new.index[:_SHOWN_WORDS]),
         new_p_value=new_p_value,
         adjusted_p_value=1.0,
         reasons=(),

@@ -70,9 +70,9 @@ def _axis(column: ColumnProfile) -> str:
     if not edges:
         return "".join(f"<span>{_bar_name(column, name)}</span>" for name in (names[0], names[-1]))
     left, right = value_of(column.kind, edges[0]), value_of(column.kind, edges[-1])
-    if summary["min"] < edges[0]:
+    if summary.get("min", edges[0]) < edges[0]:
         left = f"{left} and less"
-    if summary["max"] > edges[-1]:
+    if summary.get("max", edges[-1]) > edges[-1]:
         right = f"{right} and more"
     return f"<span>{left}</span><span>{right}</span>"
 

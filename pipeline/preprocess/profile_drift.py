@@ -52,7 +52,16 @@ def _row(one: ColumnDrift) -> str:
         f'<td class="right wide">{_probability(one.adjusted_p_value)}</td>'
         f'<td class="right wide">{missing}</td>'
         f'<td class="right">{percent(one.new_fraction) if one.new_fraction else ""}</td></tr>'
+        f"{_why(one)}"
     )
+
+
+def _why(one: ColumnDrift) -> str:
+    """A line below, since a phone hides some of the figures that count."""
+    if not one.reasons:
+        return ""
+    reasons = "; ".join(text(reason, 200) for reason in one.reasons)
+    return f'<tr><td class="why quiet small" colspan="7">{reasons}</td></tr>'
 
 
 def _probability(value: float) -> str:

@@ -87,12 +87,12 @@ def _imbalance(label: Distribution, rows: Mapping[Split, int]) -> Iterator[Findi
     for position, name in enumerate(label.names):
         absent = [split for split in SPLITS if rows[split] and not label.counts[split][position]]
         if absent:
-            text = f"Class '{name}' has no rows in {' and '.join(absent)}."
+            text = f"Class '{visible(name)}' has no rows in {' and '.join(absent)}."
             yield _warning("imbalance", None, text)
             continue
         share = label.counts["train"][position] / max(rows["train"], 1)
         text = (
-            f"Class '{name}' is {percent(share)} of the training rows: "
+            f"Class '{visible(name)}' is {percent(share)} of the training rows: "
             "accuracy alone will flatter; look at PR-AUC, or weight the classes."
         )
         if share < _VERY_RARE_CLASS:

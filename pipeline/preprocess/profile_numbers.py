@@ -25,8 +25,9 @@ def sketch(stack: Stack, values: Values) -> Sketch:
     distinct, lengths = _runs(train)
     shown = np.union1d(distinct, _runs(others)[0]) if len(distinct) <= _FEW_VALUES else distinct
     if len(shown) <= _FEW_VALUES:
-        bars = cells = stack.tally(_bin(values, (shown[1:] + shown[:-1]) / 2), len(shown))
-        names, edges = [_name(value, values.kind) for value in shown], []
+        # Each value is an edge: what lies midway between two neighbours may round to either.
+        bars = cells = stack.tally(_bin(values, shown[1:]), len(shown))
+        names, edges = _names(shown, values.kind), []
     else:
         grid = _edges(train, others)
         bars = stack.tally(_even_bin(values, grid), _BINS)
@@ -66,6 +67,8 @@ def _quantiles(ordered: Floats, at: Floats) -> Floats:
 
 def _cell_edges(stack: Stack, train: Floats) -> Floats:
     """Inner edges of the quantile cells: tenths, but finer where classes are to be told apart."""
+    if not len(train):
+        return np.empty(0)
     cells = _FEWEST_CELLS
     if stack.task == "multiclass":
         cells = int(np.clip(np.sqrt(len(train)), _FEWEST_CELLS, _MOST_CELLS))
@@ -97,6 +100,12 @@ def _even_bin(values: Values, edges: Floats) -> Ints:
     """Bin of equal width of each number, the ends catching what lies beyond; -1 for NaN."""
     place = (values.numbers - edges[0]) / (edges[-1] - edges[0]) * _BINS
     return np.where(values.missing, -1, np.clip(place, 0, _BINS - 1)).astype(np.int64)
+
+
+def _names(shown: Floats, kind: ColumnKind) -> list[str]:
+    """Different ones of different values: with all digits where ten do not tell them apart."""
+    names = [_name(value, kind) for value in shown]
+    return names if len({*names}) == len(names) else [f"{value!r}" for value in shown.tolist()]
 
 
 def _name(value: float, kind: ColumnKind) -> str:

@@ -16,7 +16,7 @@ from pipeline.preprocess import profile_drawing as drawing
 from pipeline.preprocess.profile_cards import card, class_stack, meter
 from pipeline.preprocess.profile_drift import drift_section
 from pipeline.preprocess.profile_records import Finding, FindingKind, Profile
-from pipeline.preprocess.profile_text import percent, swatch, text, value_of
+from pipeline.preprocess.profile_text import percent, swatch, text, value_of, visible
 from pipeline.preprocess.profile_together import missing_section, relations_section
 
 _TEMPLATE = Path(__file__).with_name("profile_page.html")
@@ -71,7 +71,7 @@ def page(profile: Profile) -> str:
         *(drift_section(report) for report in profile.drift),
     )
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(profile.label[:60]),
+        title=html.escape(visible(profile.label)),
         subtitle=subtitle,
         sections="\n".join((*sections, _cards(profile))),
         footer=f"{_MEASURES[profile.task]} Drift is the population stability index (PSI) against "

@@ -218,8 +218,11 @@ def read(stack: Stack, name: str, features: FeatureSet) -> Values:
 
 
 def _finite(numbers: Floats) -> Floats:
-    """Infinity is missing; what is nearly infinite comes nearer, so that ranges stay finite."""
-    return np.clip(np.where(np.isinf(numbers), np.nan, numbers), -_HUGE, _HUGE)
+    """Infinity is missing; what is nearly infinite comes nearer, so that ranges stay finite.
+
+    Adding zero turns -0.0 into 0.0.
+    """
+    return np.clip(np.where(np.isinf(numbers), np.nan, numbers), -_HUGE, _HUGE) + 0.0
 
 
 def _words(series: pd.Series) -> tuple[Ints, list[str]]:

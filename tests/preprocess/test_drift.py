@@ -179,7 +179,15 @@ def test_the_page_shows_what_drifted_and_escapes_it():
     page = drift_section(report)
     assert '<span class="strong"><bdi>word</bdi></span>' in page
     assert "1 of 5 columns have drifted" in page
+    assert "100.0% new values (&lt;b&gt;)" in page, "a phone has no room for all figures"
     assert "<b>" not in page
+
+
+def test_new_words_are_shown_short_and_harmless():
+    report = against_train(rows(1).assign(word="\x1b[31m" + "a" * 10_000))
+    (shown,) = only(report).new_values
+    assert "\x1b" not in shown
+    assert len(shown) < 100
 
 
 @given(COUNTS)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -241,6 +242,54 @@ def test_values_at_the_edge_of_float64(tmp_path):
     profile = write_profile(tmp_path, split(frame), feature_set(frame), (), DRIFT)
     assert column(profile, "infinite").missing_fraction["train"] == pytest.approx(1 / 3, abs=0.01)
     json.loads((tmp_path / "profile.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("pair", [(2.0**53, 2.0**53 + 2), (0.0, 5e-324), (1.0, np.nextafter(1, 2))])
+def test_neighbouring_numbers_have_a_bar_each(pair, task):
+    frame = table(task=task)
+    frame["code"] = np.where(frame.index % 4 == 0, *pair)
+    profile = describe_table(split(frame), feature_set(frame, task), (), DRIFT)
+    code = column(profile, "code")
+    assert code.distribution.counts["train"] == (200, 600)
+    assert len(set(code.distribution.names)) == 2
+    assert (code.summary["min"], code.summary["max"]) == pair
+
+
+def test_zero_has_no_sign():
+    frame = table().assign(flow=-0.0)
+    profile = describe_table(split(frame), feature_set(frame), (), DRIFT)
+    assert column(profile, "flow").distribution.names == ("0",)
+
+
+def test_a_column_that_is_mostly_zero_is_tied_to_the_label_and_drifts(task):
+    frame = table(task=task)
+    top = frame[LABEL] > frame[LABEL].quantile(0.95) if task == "regression" else frame[LABEL] == 1
+    amount = np.random.default_rng(0).exponential(size=len(frame))
+    frame["loss"] = np.where(top, amount, 0.0)
+    frame["rain"] = np.where(np.arange(len(frame)) % (20 - 18 * (frame.index > 800)), 0.0, amount)
+    profile = describe_table(split(frame), feature_set(frame, task), (), DRIFT)
+    assert column(profile, "loss").association[0].strength > 0.3
+    rain = column(profile, "rain")
+    assert all(rain.drift[name] > rain.drift_bound[name] for name in ("validation", "test"))
+
+
+def test_a_column_that_has_values_after_training_only(tmp_path, task):
+    frame = table(task=task)
+    frame["sensor"] = np.where(frame.index < 800, np.nan, frame.index)
+    write_profile(tmp_path, split(frame), feature_set(frame, task), (), DRIFT)
+    assert "Never has a value in training" in (tmp_path / "profile.html").read_text()
+
+
+def test_hostile_classes_are_made_visible(tmp_path):
+    frame = table().assign(**{LABEL: 0})
+    classes = ("\u202e\x00<b>" + "a" * 200, "yes")
+    features = feature_set(frame, label="\u202elabel")
+    named = replace(features, label=replace(features.label, classes=classes))
+    write_profile(tmp_path, split(frame), named, (), DRIFT)
+    page = (tmp_path / "profile.html").read_text(encoding="utf-8")
+    Reader(page)
+    assert not {"\u202e", "\x00"} & set(page)
+    assert "a" * 61 not in page
 
 
 def test_the_smallest_tables(tmp_path):
