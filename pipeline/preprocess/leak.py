@@ -22,6 +22,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.features import Task
 from pipeline.core.records import LABEL
 from pipeline.preprocess.config import PreprocessConfig
+from pipeline.preprocess.profile_statistics import cell_edges, pearson
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -162,10 +163,8 @@ def _r2(predicted: list[Floats], labels: list[NDArray[Any]]) -> Iterator[float]:
         yield 1 - float(((label - guess) ** 2).sum()) / spread if spread else 0.0
 
 
-def _squared_correlation(number: Floats, label: NDArray[Any]) -> float:
-    a, b = number - number.mean(), label - label.mean()
-    spread = float((a * a).sum() * (b * b).sum())
-    return float((a * b).sum()) ** 2 / spread if spread else 0.0
+def _squared_correlation(number: Floats, label: Floats) -> float:
+    return (pearson(number, label) or 0.0) ** 2
 
 
 def _cell_means(cells: list[Ints], label: Floats) -> list[Floats]:
@@ -187,7 +186,8 @@ def _cells(values: list[pd.Series[Any]]) -> list[Ints]:
     bins = max(min(_BINS, len(present) // _ROWS_A_BIN), 1)
     cuts = np.array([])
     if len(present):
-        cuts = np.unique(np.quantile(present, np.arange(1, bins) / bins))
+        shares = np.arange(1, bins) / bins
+        cuts = cell_edges(np.quantile(present, shares, method="inverted_cdf"))
     return [
         np.where(side.isna(), 0, 1 + np.searchsorted(cuts, side.to_numpy(), side="right"))
         for side in values

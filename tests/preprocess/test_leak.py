@@ -83,3 +83,21 @@ def test_regression() -> None:
 def test_too_few_rows_accuse_nobody() -> None:
     label = np.array([0, 1] * 6)
     assert _score(label.astype(float), label) == 0.0
+
+
+def test_a_leak_beside_many_zeros_is_found():
+    """Values above zero must not share the cell of the zeros, of which there are most."""
+    random = np.random.default_rng(0)
+    label = random.choice(3, 3000, p=[0.96, 0.02, 0.02])
+    knows = np.where(label > 0, label + random.random(3000) / 2, 0.0)
+    frame = pd.DataFrame({"knows": knows, LABEL: label})
+    scores = leak_scores(frame[:2000], frame[2000:], ["knows"], "multiclass")
+    assert scores["knows"] > 0.999
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e160, 1e300])
+def test_numbers_of_any_size_are_scored(size: float):
+    label = np.random.default_rng(0).normal(size=900)
+    frame = pd.DataFrame({"same": label * size, LABEL: label})
+    scores = leak_scores(frame[:600], frame[600:], ["same"], "regression")
+    assert scores["same"] == pytest.approx(1)
