@@ -20,8 +20,8 @@ The data set's config is a contract: what it declares is a rule, what training s
   pipeline data drift asked.jsonl  served requests, or any new rows, against the training split
   pipeline data drift --rev HEAD~1 the training split of now against that of an earlier commit
 
-Exit codes: 0 rules kept, no drift (there may be warnings); 1 a rule is broken, or something has
-drifted; 2 wrong usage.
+Exit codes: 0 rules kept, no drift (there may be warnings); 1 a rule is broken, something has
+drifted, or the rows cannot be read; 2 wrong usage.
 """
 
 _DATA: Option = (
