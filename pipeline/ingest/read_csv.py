@@ -79,6 +79,10 @@ class Lengths:
                 self.shown.append(f"row {(row.number or 1) - 1} has {row.actual_columns}{text}")
         return "skip"
 
+    def add(self, count: int) -> None:
+        """Takes note of as many rows that nobody will show."""
+        self.count += count
+
 
 def read_csv(
     file: Any, how: ReadConfig, delimiter: str = ",", *, long_rows: bool = False

@@ -135,7 +135,7 @@ class CsvFile:
         """Names and types, and the rows as Arrow reads them."""
         options = partial(options_of, self._how, self._delimiter, types=types)
         if self._in_blocks:
-            with read_blocks(file, BLOCK_BYTES, options, lengths) as read:
+            with read_blocks(file, BLOCK_BYTES, options, lengths.add) as read:
                 yield read
         else:
             with csv.open_csv(file, **options(lengths, block_size=BLOCK_BYTES)) as reader:
