@@ -21,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from pipeline.ingest.csv_nul import NUL
+
 _MOST_THREADS = 8
 """Each holds a block and its rows, and the one who takes the rows is busy long before."""
 _QUOTE = ord('"')
@@ -37,7 +39,7 @@ they are not those asked for, and options of reading."""
 
 
 class UncutError(Exception):
-    """Where rows end is not to be told without parsing all before them."""
+    """The file is not to be read in blocks."""
 
 
 @contextmanager
@@ -53,8 +55,8 @@ def read_blocks(
         on_bad_rows: Called before the block's other rows are handed out.
 
     Raises:
-        UncutError: Quotes stand within values, or a row is longer than a block; also while rows
-            are taken.
+        UncutError: Quotes stand within values, a row is longer than a block, or there is a NUL;
+            also while rows are taken.
         pyarrow.ArrowException: As by `pyarrow.csv.open_csv`; also while rows are taken.
     """
     blocks = _blocks(file, block_bytes)
@@ -80,7 +82,7 @@ def _blocks(file: Any, block_bytes: int) -> Iterator[bytearray]:
             break
         del block[size:]
         end = row_end(block)
-        if not end and size == block_bytes:
+        if (not end and size == block_bytes) or NUL in block:
             raise UncutError
         rest = bytes(memoryview(block)[end:])
         del block[end:]

@@ -61,6 +61,7 @@ def test_a_file_that_keeps_to_the_rules_is_cut(rows: list[tuple[str, str]], ends
 @given(st.text(st.sampled_from('ab1,,"\n\n\r\0\ufeff'), max_size=200))
 @example('5",x\n"' + "a\n" * 40 + '",y\n1,2\n')
 @example('1,"never closed\n' + "a,b\n" * 40)
+@example("a\0,b\n" * 20)
 def test_any_other_file_gives_the_same_rows_or_is_refused(text: str):
     content = f"a,b\n1,2\n{text}".encode()
     try:
@@ -114,6 +115,11 @@ def test_a_mark_at_the_begin_of_a_later_block_is_kept():
 def test_a_row_longer_than_a_block_is_refused():
     with pytest.raises(UncutError):
         in_blocks(b"a,b\n1," + b"x" * BLOCK_BYTES + b"\n1,2\n")
+
+
+def test_nul_is_refused():
+    with pytest.raises(UncutError):
+        in_blocks(b"a,b\n" + b"1,2\n" * 40 + b"1,\0\n" + b"1,2\n" * 40)
 
 
 def test_rows_of_other_lengths_are_counted_in_every_block():
