@@ -140,10 +140,19 @@ def _parsed(text: bytes, schema: pa.Schema | None) -> pa.Table:
 def _without_hollow(table: pa.Table) -> pa.Table:
     """Objects that never have a field are missing values: Parquet does not know such objects."""
     for place, (name, kind) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
-        if pa.types.is_nested(kind):
+        if _is_hollow(kind):
             chunks = [_filled(chunk) for chunk in table.column(place).chunks]
             table = table.set_column(place, name, pa.chunked_array(chunks))
     return table
+
+
+def _is_hollow(kind: pa.DataType) -> bool:
+    """Whether it is an object without fields, or holds one."""
+    if pa.types.is_list(kind):
+        return _is_hollow(kind.value_type)
+    if not pa.types.is_struct(kind):
+        return False
+    return not kind.num_fields or any(_is_hollow(field.type) for field in kind)
 
 
 def _filled(values: pa.Array) -> pa.Array:

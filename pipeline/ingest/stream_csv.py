@@ -124,7 +124,13 @@ class CsvFile:
                 types, dates = self._widened(types, error), None
 
     def uneven(self) -> str:
-        """What is wrong with rows that are longer or shorter than the header."""
+        """What is wrong with rows that are longer or shorter than the header.
+
+        Raises:
+            ReadWholeError: There are NUL bytes.
+        """
+        if self._has_nul():
+            raise ReadWholeError
         with self._opened() as file:
             names, size = self._guessed.names, BLOCK_BYTES
             return wrong_lengths(file, names, self._how, self._delimiter, block_size=size)

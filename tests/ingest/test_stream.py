@@ -174,7 +174,7 @@ def test_parquet_with_an_empty_row_group_and_with_a_name_twice(tmp_path: Path):
     assert found["x"].to_pylist() == [1, 2, 3]
     parquet.write_table(table.rename_columns(["x", "x"]), tmp_path / "t.parquet")
     told = both((tmp_path / "t.parquet").read_bytes(), "t.parquet")
-    assert "names 1 columns more than once: x" in told
+    assert "names 1 columns more than once: 'x'" in told
     assert "cannot be read" in both(b"PAR1 and no more", "t.parquet")
 
 
