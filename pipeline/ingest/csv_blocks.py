@@ -8,6 +8,7 @@ ended outside of quotes, where the next begins.
 
 from __future__ import annotations
 
+import codecs
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,28 +21,30 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from pipeline.ingest.csv_nul import NUL
+
 _MOST_THREADS = 8
 """Each holds a block and its rows, and the one who takes the rows is busy long before."""
 _QUOTE = ord('"')
-_END = "\0the end of a block"
+_END = "\x17the end of a block"
 """The first field of the row at the end of a block."""
 _UNCUT = 1 << 30
 """A block size that leaves a block in one piece."""
 
-OnBadRow = Callable[[Any], str]
-"""What Arrow calls for a row that is longer or shorter than the header."""
+OnBadRows = Callable[[int], None]
+"""Told how many rows of a block are longer or shorter than the header."""
 Options = Callable[..., dict[str, Any]]
 """Arrow's options for a CSV file: of whom to call for bad rows, by name the types of columns where
 they are not those asked for, and options of reading."""
 
 
 class UncutError(Exception):
-    """Where rows end is not to be told without parsing all before them."""
+    """The file is not to be read in blocks."""
 
 
 @contextmanager
 def read_blocks(
-    file: Any, block_bytes: int, options: Options, on_bad_row: OnBadRow
+    file: Any, block_bytes: int, options: Options, on_bad_rows: OnBadRows
 ) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
     """Names and types as Arrow guesses them from the first block, and the rows block by block.
 
@@ -49,11 +52,11 @@ def read_blocks(
         file: The open file, binary, in UTF-8.
         block_bytes: Size of a block, and the most that a row may have.
         options: Makes the options of a block.
-        on_bad_row: Called from several threads.
+        on_bad_rows: Called before the block's other rows are handed out.
 
     Raises:
-        UncutError: Quotes stand within values, or a row is longer than a block; also while rows
-            are taken.
+        UncutError: Quotes stand within values, a row is longer than a block, or there is a NUL;
+            also while rows are taken.
         pyarrow.ArrowException: As by `pyarrow.csv.open_csv`; also while rows are taken.
     """
     blocks = _blocks(file, block_bytes)
@@ -61,8 +64,10 @@ def read_blocks(
     guessing = options(lambda _: "skip", block_size=block_bytes)
     with csv.open_csv(pa.BufferReader(bytes(first)), **guessing) as reader:
         schema = reader.schema
-    parse = partial(_parse, schema=schema, options=options, on_bad_row=on_bad_row)
-    with closing(_side_by_side(parse, chain([first], blocks))) as tables:
+    # Blank lines are no rows, but where the header is skipped Arrow counts them.
+    first = first.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
+    parse = partial(_parse, schema=schema, options=options)
+    with closing(_side_by_side(parse, chain([first], blocks), on_bad_rows)) as tables:
         yield schema, tables
 
 
@@ -77,7 +82,7 @@ def _blocks(file: Any, block_bytes: int) -> Iterator[bytearray]:
             break
         del block[size:]
         end = row_end(block)
-        if not end and size == block_bytes:
+        if (not end and size == block_bytes) or NUL in block:
             raise UncutError
         rest = bytes(memoryview(block)[end:])
         del block[end:]
@@ -105,21 +110,25 @@ def row_end(block: bytes | bytearray) -> int:
         block: Begins with a row.
     """
     end = block.rfind(b"\n") + 1
-    while np.count_nonzero(np.frombuffer(block, np.uint8, end) == _QUOTE) % 2:
-        end = block.rfind(b"\n", 0, block.rfind(_QUOTE, 0, end)) + 1
+    quotes = np.count_nonzero(np.frombuffer(block, np.uint8, end) == _QUOTE)
+    while quotes % 2:
+        before = block.rfind(b"\n", 0, block.rfind(_QUOTE, 0, end)) + 1
+        quotes -= block.count(_QUOTE, before, end)
+        end = before
     return end
 
 
 def _parse(
-    block: bytearray, header_rows: int, schema: pa.Schema, options: Options, on_bad_row: OnBadRow
-) -> pa.Table:
-    """The rows of a block, on any thread."""
-    ended = False
+    block: bytearray, header_rows: int, schema: pa.Schema, options: Options
+) -> tuple[pa.Table, int]:
+    """The rows of a block, and how many are longer or shorter than the header; on any thread."""
+    ended, bad_rows = False, 0
 
     def on_row(row: Any) -> str:
-        nonlocal ended
+        nonlocal ended, bad_rows
         ended = row.text.startswith(_END)
-        return "skip" if ended else on_bad_row(row)
+        bad_rows += not ended
+        return "skip"
 
     made = options(
         on_row,
@@ -129,28 +138,39 @@ def _parse(
         block_size=_UNCUT,
         use_threads=False,
     )
+    if block.startswith(codecs.BOM_UTF8):
+        block[:0] = codecs.BOM_UTF8  # of each block Arrow leaves one out
     has_end = block.endswith(b"\n")
     if has_end:
         block += (_END + made["parse_options"].delimiter * len(schema) + "\n").encode()
     table = csv.read_csv(pa.BufferReader(block), **made)
     if has_end and not ended:
         raise UncutError
-    return table
+    return table, bad_rows
 
 
 def _side_by_side(
-    parse: Callable[[bytearray, int], pa.Table], blocks: Iterable[bytearray]
+    parse: Callable[[bytearray, int], tuple[pa.Table, int]],
+    blocks: Iterable[bytearray],
+    on_bad_rows: OnBadRows,
 ) -> Generator[pa.Table]:
     """The rows of each block, in their order."""
+
+    def rows_of(parsed: Future[tuple[pa.Table, int]]) -> pa.Table:
+        # Not as it is parsed: if the block before it does not end where a row does, all is void.
+        rows, bad_rows = parsed.result()
+        on_bad_rows(bad_rows)
+        return rows
+
     threads = min(pa.cpu_count(), _MOST_THREADS)
-    waiting: deque[Future[pa.Table]] = deque()
+    waiting: deque[Future[tuple[pa.Table, int]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for place, block in enumerate(blocks):
                 waiting.append(pool.submit(parse, block, int(place == 0)))
                 if len(waiting) > threads:
-                    yield waiting.popleft().result()
+                    yield rows_of(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield rows_of(waiting.popleft())
         finally:
             pool.shutdown(cancel_futures=True)

@@ -59,7 +59,7 @@ class Keys:
         for left, right in zip(left_key, right_key, strict=True):
             where = f"{left} = {right} of the join '{name}'"
             kind = _common(main.field(left).type, partner[right].type, where)
-            encoded = partner[right].cast(kind).combine_chunks().dictionary_encode()
+            encoded = _comparable(partner[right], kind).combine_chunks().dictionary_encode()
             codes = _combined(codes, _as_codes(encoded.indices), len(encoded.dictionary))
             # Dense again, so that the product of the next part cannot overflow.
             known = np.unique(codes[codes != NONE])
@@ -71,7 +71,7 @@ class Keys:
         """The codes of a batch's rows; NONE where no partner row has the key."""
         codes = np.zeros(main.num_rows, np.int64)
         for left, (kind, words, known) in zip(self._left_key, self._parts, strict=True):
-            found = pc.index_in(main[left].cast(kind), value_set=words, skip_nulls=True)
+            found = pc.index_in(_comparable(main[left], kind), value_set=words, skip_nulls=True)
             codes = _known(_combined(codes, _as_codes(found), len(words)), known)
         return codes
 
@@ -201,8 +201,23 @@ def _common(left: pa.DataType, right: pa.DataType, where: str) -> pa.DataType:
             expected="columns of one type",
             remedy="set dtypes in one of the sources, e.g. {column: string}",
         )
+    if pa.types.is_nested(left):
+        raise DataError(
+            f"the key {where} is of type {left}",
+            expected="words, numbers, truth values or moments",
+            remedy="choose another key",
+        )
     common = {"number": pa.float64(), "text": pa.large_string(), "moment": pa.timestamp("us")}
     return left if left == right else common.get(kinds[0], left)
+
+
+def _comparable(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """The values under the common type; not a number is missing, and -0 is 0."""
+    made = values.cast(kind)
+    if not pa.types.is_floating(kind):
+        return made
+    missing = pc.is_nan(made)
+    return pc.if_else(missing, pa.scalar(None, kind), pc.add(made, pa.scalar(0.0, kind)))
 
 
 def _kind(arrow: pa.DataType) -> str:

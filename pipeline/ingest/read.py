@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
@@ -40,6 +41,14 @@ _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+_WRITE_ANEW = {
+    **dict.fromkeys((".xls", ".xlsx", ".xlsm", ".ods"), "save the sheet as CSV"),
+    ".json": "write one object a line, as .jsonl; if it is so already, set format to jsonl",
+}
+"""What to do with formats that cannot be read."""
+_LONG_ROW = re.compile("straddl|Empty CSV file or block")
+"""What Arrow says of a row, and of a header, that is longer than its block."""
+_EMPTY = re.compile("(CSV parse error: )?Empty ")
 UNREADABLE = (
     pa.ArrowException,
     ValueError,
@@ -105,7 +114,7 @@ def _whole(path: Path, kind: Format, compression: Compression, how: ReadConfig) 
         with opened(path, compression) as file:
             return _READERS[kind](file, how)
     except pa.ArrowInvalid as error:
-        if kind not in {"csv", "tsv"} or "straddl" not in str(error):
+        if kind not in {"csv", "tsv"} or not _LONG_ROW.search(str(error)):
             raise
     # Opened anew: Arrow's threads may still be reading from the first one.
     with opened(path, compression) as file:
@@ -128,10 +137,11 @@ def file_kind(name: str, uri: str, how: ReadConfig) -> tuple[Format, Compression
     if how.format != "auto":
         kind = how.format
     if kind is None:
+        ending = endings[-1] if endings else ""
         raise DataError(
             f"the name of {uri} does not say which format it has",
             expected="an ending out of " + ", ".join(_FORMATS),
-            remedy="set format in the source: csv, tsv, parquet or jsonl",
+            remedy=_WRITE_ANEW.get(ending, "set format in the source: csv, tsv, parquet or jsonl"),
         )
     return kind, compression or "none"
 
@@ -199,9 +209,10 @@ def checked(table: pa.Table, uri: str, how: ReadConfig) -> pa.Table:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(
-            f"{uri} names {len(twice)} columns more than once: {', '.join(twice[:5])}",
+            f"{uri} names {len(twice)} columns more than once: {', '.join(map(repr, twice[:5]))}",
             expected="each column name once",
-            remedy="rename the columns in the file",
+            remedy="rename the columns in the file"
+            + (", and remove those without a name" if "" in twice else ""),
         )
     for name in (*how.columns, *how.dtypes):
         if name not in names:
@@ -225,9 +236,14 @@ def _unreadable(uri: str, kind: Format, error: Exception, how: ReadConfig) -> Da
         reason = f"{type(error).__name__} (not told in full: the source holds personal data)"
     if isinstance(error, UnicodeError):
         return _wrong_encoding(uri, reason, how)
-    if "Empty" in reason:
+    if _EMPTY.match(reason):
+        why = ", or has no row below its header" if kind in {"csv", "tsv"} else ""
+        if "no object" in reason:
+            why = ": no object has a field"
         return EmptyTableError(
-            f"{uri} is empty", expected=f"a {kind} file with rows", remedy="bring a whole file"
+            f"{uri} is empty{why}",
+            expected=f"a {kind} file with rows",
+            remedy="bring a whole file",
         )
     return DataError(
         f"{uri} cannot be read as {kind}: {reason[:400]}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
+from pipeline.ingest.csv_nul import with_nul, without_nul
 from pipeline.ingest.read_text import decoded, in_utf8, refuse_mark
 
 TYPES = {
@@ -79,6 +79,10 @@ class Lengths:
                 self.shown.append(f"row {(row.number or 1) - 1} has {row.actual_columns}{text}")
         return "skip"
 
+    def add(self, count: int) -> None:
+        """Takes note of as many rows that nobody will show."""
+        self.count += count
+
 
 def read_csv(
     file: Any, how: ReadConfig, delimiter: str = ",", *, long_rows: bool = False
@@ -98,27 +102,32 @@ def read_csv(
         pyarrow.ArrowException: The file is empty, or a value is not of the type asked for.
     """
     lengths = Lengths(quoted=not how.pii)
-    seekable = file if file.seekable() else io.BytesIO(file.read())
-    refuse_mark(seekable.read(2), how.encoding)
-    seekable.seek(0)
-    options = {"block_size": LARGE_BLOCK_BYTES} if long_rows else {}
-    read_as = how
+    raw = file.read()
+    refuse_mark(raw[:2], how.encoding)
+    # Of a quoted CRLF that straddles two of its blocks, Arrow loses the second character:
+    # https://github.com/apache/arrow/issues/51368.
+    one_block = long_rows or (b'"' in raw and b"\r" in raw)
+    options = {"block_size": LARGE_BLOCK_BYTES} if one_block else {}
+    raw, read_as, nul = without_nul(raw, how)
+    seekable: Any = pa.BufferReader(raw)
     try:
-        table = _read(seekable, how, delimiter, lengths, **options)
+        table = _read(seekable, read_as, delimiter, lengths, **options)
     except UnicodeDecodeError:
         # Arrow turns another encoding into UTF-8 before it cuts rows, and knows no row that fails.
-        seekable.seek(0)
-        seekable, read_as = in_utf8(seekable.read(), how.encoding), replace(how, encoding="utf-8")
+        seekable, read_as = in_utf8(raw, how.encoding), replace(how, encoding="utf-8")
         lengths = Lengths(quoted=not how.pii)
         table = _read(seekable, read_as, delimiter, lengths, **options)
     if lengths.count and how.bad_rows == "error":
         seekable.seek(0)
         names = table.column_names
-        raise ValueError(wrong_lengths(seekable, names, read_as, delimiter, **options))
+        said = wrong_lengths(seekable, names, read_as, delimiter, **options)
+        raise ValueError(said.replace(repr(nul)[1:-1], r"\x00") if nul else said)
     if odd := odd_years(table):
         seekable.seek(0)
         read_as = replace(read_as, dtypes={**how.dtypes, **dict.fromkeys(odd, "string")})
         table = _read(seekable, read_as, delimiter, Lengths(quoted=False), **options)
+    if nul:
+        table = with_nul(table, nul)
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
     guessed = [field.name for field in table.schema if pa.types.is_binary(field.type)]
     table, broken = decoded(table, how)

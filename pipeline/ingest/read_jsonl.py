@@ -58,7 +58,8 @@ class JsonLines:
             self._mender = self._mended()
             schema, dates = self._looked_at()
         for text in self._texts():
-            yield dates.cast(without_words(_parsed(text, schema), self._how.missing))
+            table = dates.cast(without_words(_parsed(text, schema), self._how.missing))
+            yield _without_hollow(table)
 
     def _looked_at(self) -> tuple[pa.Schema, Dates]:
         """Columns and types of all lines, dates as the text they are; and which are dates."""
@@ -134,6 +135,37 @@ def _parsed(text: bytes, schema: pa.Schema | None) -> pa.Table:
         read_options=arrow_json.ReadOptions(block_size=len(text)),
         parse_options=arrow_json.ParseOptions(explicit_schema=schema, newlines_in_values=False),
     )
+
+
+def _without_hollow(table: pa.Table) -> pa.Table:
+    """Objects that never have a field are missing values: Parquet does not know such objects."""
+    for place, (name, kind) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
+        if _is_hollow(kind):
+            chunks = [_filled(chunk) for chunk in table.column(place).chunks]
+            table = table.set_column(place, name, pa.chunked_array(chunks))
+    return table
+
+
+def _is_hollow(kind: pa.DataType) -> bool:
+    """Whether it is an object without fields, or holds one."""
+    if pa.types.is_list(kind):
+        return _is_hollow(kind.value_type)
+    if not pa.types.is_struct(kind):
+        return False
+    return not kind.num_fields or any(_is_hollow(field.type) for field in kind)
+
+
+def _filled(values: pa.Array) -> pa.Array:
+    if pa.types.is_list(values.type):
+        within = _filled(values.values)
+        return pa.ListArray.from_arrays(values.offsets, within, mask=values.is_null())
+    if not pa.types.is_struct(values.type):
+        return values
+    if not values.type.num_fields:
+        return pa.nulls(len(values))
+    fields = [_filled(field) for field in values.flatten()]
+    names = [field.name for field in values.type]
+    return pa.StructArray.from_arrays(fields, names, mask=values.is_null())
 
 
 def _unified(before: pa.Schema, new: pa.Schema, text: bytes) -> pa.Schema:

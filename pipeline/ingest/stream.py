@@ -119,8 +119,9 @@ def _in_batches(path: Path, uri: str, how: ReadConfig, write: Write, scratch: Pa
     try:
         return Written(file.written(write), file.dropped, file.broken)
     except UnevenError:
+        what = file.uneven()
         with explained(uri, kind, how):
-            raise ValueError(file.uneven()) from None
+            raise ValueError(what) from None
 
 
 def _parquet_tables(path: Path, how: ReadConfig) -> Iterator[pa.Table]:

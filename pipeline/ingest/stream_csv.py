@@ -17,6 +17,7 @@ from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
 from pipeline.ingest.csv_blocks import UncutError, read_blocks
+from pipeline.ingest.csv_nul import NUL
 from pipeline.ingest.read_csv import (
     Dates,
     Lengths,
@@ -123,7 +124,13 @@ class CsvFile:
                 types, dates = self._widened(types, error), None
 
     def uneven(self) -> str:
-        """What is wrong with rows that are longer or shorter than the header."""
+        """What is wrong with rows that are longer or shorter than the header.
+
+        Raises:
+            ReadWholeError: There are NUL bytes.
+        """
+        if self._has_nul():
+            raise ReadWholeError
         with self._opened() as file:
             names, size = self._guessed.names, BLOCK_BYTES
             return wrong_lengths(file, names, self._how, self._delimiter, block_size=size)
@@ -135,11 +142,20 @@ class CsvFile:
         """Names and types, and the rows as Arrow reads them."""
         options = partial(options_of, self._how, self._delimiter, types=types)
         if self._in_blocks:
-            with read_blocks(file, BLOCK_BYTES, options, lengths) as read:
+            with read_blocks(file, BLOCK_BYTES, options, lengths.add) as read:
                 yield read
         else:
+            if self._has_nul():
+                raise ReadWholeError
             with csv.open_csv(file, **options(lengths, block_size=BLOCK_BYTES)) as reader:
                 yield reader.schema, (pa.Table.from_batches([batch]) for batch in reader)
+
+    def _has_nul(self) -> bool:
+        """Whether there are NUL bytes, which Arrow's parser does not stand."""
+        if "a".encode(self._how.encoding) != b"a":
+            return False  # of UTF-16, where every second byte is zero
+        with self._opened() as file:
+            return any(NUL in block for block in iter(lambda: file.read(BLOCK_BYTES), b""))
 
     def _tables(self, read: Iterator[pa.Table], lengths: Lengths) -> Iterator[pa.Table]:
         names = self._guessed.names

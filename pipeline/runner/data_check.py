@@ -80,7 +80,7 @@ def examine(path: str, root: Path, data: str | None) -> CheckReport:
 
 def _tell(found: CheckReport) -> None:
     for one in found.anomalies:
-        column = f"'{one.column}': " if one.column else ""
+        column = "" if one.column is None else f"{one.column!r}: "
         say(f"{one.severity}  {one.kind}  {column}{one.text}")
         if one.examples:
             say(f"           {', '.join(one.examples)}")

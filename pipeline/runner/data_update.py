@@ -189,7 +189,7 @@ def _tell(changes: list[Change], found: tuple[Anomaly, ...]) -> None:
     touched = {change.column for change in changes}
     for one in found:
         if one.column not in touched:
-            where = f"'{one.column}': " if one.column else ""
+            where = "" if one.column is None else f"{one.column!r}: "
             say(f"{where}{one.text} ({one.kind}: no change of the config answers it)")
 
 

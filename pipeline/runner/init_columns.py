@@ -28,6 +28,11 @@ _STRAY_WORDS, _STRAY_FRACTION = 5, 0.4
 _SENTENCE_WORDS = 5
 _LOOK_ROWS, _YEAR = 1000, r"\d{4}-\d{2}-\d{2}"
 _SHOWN_MISSING = 0.01
+_INT64_END = 2.0**63
+_DIGITS = (
+    "whole numbers beyond 64 bits, of which some 16 digits are kept; "
+    "dtypes: {{{}: string}} keeps them all"
+)
 _BEYOND = "dates beyond what can be read"
 
 _SIGNED_NUMBER = re.compile(r"[\s$€£¥]*[-+]?\d[\d.,' ]*\s*(%|[^\W\d_]{1,3}|[$€£¥])?")
@@ -53,8 +58,9 @@ def guess_column(
     if present.empty:
         return left_out("no value in any row")
     distinct = present.nunique()
+    lost = _DIGITS.format(name) if text_file and _loses_digits(values) else ""
     if distinct == 1 and len(present) == len(values):
-        return left_out(f"always {present.iloc[0]!r}")
+        return left_out(lost or f"always {present.iloc[0]!r}")
     if zero_led or _zero_led_text(values, present):
         code = _words(present, distinct, "leading zeros: a code, read as text")
         return _with_missing(replace(code, as_text=text_file), values, present)
@@ -63,7 +69,17 @@ def guess_column(
         guess = _as_it_is(guess, values, present)
     if not _fits(guess, values):
         guess = _words(present, distinct, "mixed")
+    if lost:
+        guess = replace(guess, warning=lost)
     return _with_missing(guess, values, present)
+
+
+def _loses_digits(values: pd.Series[Any]) -> bool:
+    """Whether these were whole numbers some of which do not fit into 64 bits."""
+    if values.dtype != np.float64:
+        return False
+    present = values.dropna()
+    return bool((present.abs() >= _INT64_END).any() and (present % 1 == 0).all())
 
 
 def _fits(guess: Guess, values: pd.Series[Any]) -> bool:
@@ -161,7 +177,8 @@ def _text(
         return replace(guess, warning=warning, stray_words=stray)
     if distinct >= _UNIQUE * len(present) and len(present) >= _FEW_ROWS:
         return _unique_words(present)
-    return _words(present, distinct, _signs(present))
+    signs = _signs(present)
+    return replace(_words(present, distinct, signs), warning=signs)
 
 
 def _stray_dates(present: pd.Series[Any]) -> tuple[str, ...]:

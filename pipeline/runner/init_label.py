@@ -82,7 +82,8 @@ def _require_classes(name: str, present: pd.Series[Any], distinct: int) -> None:
         len(present) >= _FEW_ROWS and distinct > _UNIQUE * len(present)
     ):
         raise DataError(
-            f"the label '{name}' has {distinct:,} different words in {len(present):,} rows",
+            f"the label '{name}' has {distinct:,} different words in {len(present):,} rows, such "
+            f"as {present.iloc[0][:40]!r}",
             expected=f"numbers to predict, or at most {_MOST_CLASSES} classes that repeat",
             remedy="choose another column with --label, or join rare classes in the table",
         )

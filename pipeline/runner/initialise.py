@@ -150,9 +150,16 @@ def _require_label(names: list[str], label: str) -> None:
     near = nearest(label, names)
     raise UsageError(
         f"the table has no column '{label}'",
-        expected="one of " + ", ".join(names[:40]),
-        remedy=f"did you mean {' or '.join(near)}?" if near else "choose one of these",
+        expected="one of " + ", ".join(map(_spoken, names[:40])),
+        remedy=f"did you mean {' or '.join(map(_spoken, near))}?"
+        if near
+        else "choose one of these",
     )
+
+
+def _spoken(name: str) -> str:
+    """A name whose spaces can be seen."""
+    return name if name.isidentifier() else repr(name)
 
 
 def _guess_columns(
@@ -223,7 +230,7 @@ def _source_options(table: SourceTable, columns: Mapping[str, Guess]) -> dict[st
 
 def _tell(found: Findings, target: Path) -> None:
     kinds = Counter((guess.taken and guess.kind) or "left out" for guess in found.columns.values())
-    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no other column"
     label = f"{found.label.task} '{found.label_column}'"
     say(f"wrote {target}: {label}, {counted}; split by {found.split['kind']}")
     for warning in found.label.warnings:

@@ -69,7 +69,7 @@ def test_a_header_without_rows(ingest: Ingest, failing: Failing) -> None:
         ),
         ("a.jsonl", b'{"x": {"y": 1}}\n{"x": {"y": "a"}}\n', "from number to string in row 2"),
         ("a.csv", b"x,y\n1,2\n1,2,3\n", "row 2 has 3: '1,2,3'"),
-        ("a.csv", b"x,y,x\n1,2,3\n", "more than once: x"),
+        ("a.csv", b"x,y,x\n1,2,3\n", "more than once: 'x'"),
         ("a.csv.gz", b"x,y\n1,2\n", "cannot be read as csv"),
         ("a.csv.gz", gzip.compress(CSV.encode() * 99, mtime=0)[:-20], "cannot be read as csv"),
         ("a.csv.xz", b"x,y\n1,2\n", "cannot be read as csv"),
@@ -470,3 +470,42 @@ def test_years_of_parquet_that_python_cannot_hold_become_text(ingest: Ingest, ab
     table = parquet.read_table(ingest.artifacts.raw_table.path)
     assert table["x"].to_pylist() == ["1970-01-01", "0000-01-01"]
     assert table["at"].type == zoned.type
+
+
+def test_objects_that_never_have_a_field_are_missing_values(ingest: Ingest):
+    ingest.write(
+        "a.jsonl",
+        '{"x":1,"m":{},"n":{"o":{},"y":2},"l":[{}]}\n{"x":2,"m":{},"n":{"o":{}}}\n{"x":3}\n',
+    )
+    for whole_bytes in (0, 10**9):
+        table = ingest.run("a.jsonl", stream_above_bytes=whole_bytes)
+        assert table["x"].tolist() == [1, 2, 3]
+        assert table["m"].isna().all()
+        assert table["n"].tolist()[:2] == [{"o": None, "y": 2}, {"o": None, "y": None}]
+        assert [len(items) for items in table["l"].dropna()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "x,,\n1,,\n", "''.* remove those without a name"),
+        ("a.csv", "x\n1\nEmpty\n", "invalid value 'Empty'"),
+        ("a.csv", "x", "is empty, or has no row below its header"),
+        ("a.jsonl", "{}\n{}\n", "is empty: no object has a field"),
+        ("a.xlsx", "PK", "save the sheet as CSV"),
+        ("a.json", "[]", "write one object a line"),
+    ],
+)
+def test_the_message_says_what_is_wrong(ingest: Ingest, name: str, content: str, said: str):
+    ingest.write(name, content)
+    dtypes = {"x": "int64"} if name == "a.csv" else {}
+    with pytest.raises(DataError, match=f"(?s){said}"):
+        ingest.run({"kind": "file", "path": name, "dtypes": dtypes})
+    assert ingest.published == []
+
+
+def test_a_header_longer_than_a_megabyte(ingest: Ingest):
+    names = [f"gene_{i:06}_{'x' * 300}" for i in range(4000)]
+    ingest.write("wide.csv", ",".join(names) + "\n" + ",".join("1" * 4000) + "\n")
+    for whole_bytes in (0, 10**9):
+        assert list(ingest.run("wide.csv", stream_above_bytes=whole_bytes)) == names

@@ -27,7 +27,7 @@ def in_blocks(content: bytes, size: int = BLOCK_BYTES, **how: Any) -> tuple[pa.T
     lengths = Lengths(quoted=False)
     types = {name: pa.string() for name in how.get("dtypes", {})}
     options = partial(options_of, ReadConfig(**how), how.get("delimiter", ","), types=types)
-    with read_blocks(pa.BufferReader(content), size, options, lengths) as (schema, tables):
+    with read_blocks(pa.BufferReader(content), size, options, lengths.add) as (schema, tables):
         return pa.concat_tables([schema.empty_table(), *tables]), lengths.count
 
 
@@ -58,9 +58,10 @@ def test_a_file_that_keeps_to_the_rules_is_cut(rows: list[tuple[str, str]], ends
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.text(st.sampled_from('ab1,,"\n\n\r'), max_size=200))
+@given(st.text(st.sampled_from('ab1,,"\n\n\r\0\ufeff'), max_size=200))
 @example('5",x\n"' + "a\n" * 40 + '",y\n1,2\n')
 @example('1,"never closed\n' + "a,b\n" * 40)
+@example("a\0,b\n" * 20)
 def test_any_other_file_gives_the_same_rows_or_is_refused(text: str):
     content = f"a,b\n1,2\n{text}".encode()
     try:
@@ -77,9 +78,48 @@ def test_a_quote_within_a_value_is_refused():
         in_blocks(b'a,b\n5",x\n' + b'"a\nb",c\n' * 20, **TEXTS)
 
 
+def test_a_quote_in_each_row_but_the_first_costs_no_more_than_reading():
+    row = b'1,"a b"\n'
+    block = b'1,5" pipe,"a"\n' + row * ((16 << 20) // len(row))
+    assert row_end(block) == 0  # counted anew for each row, this would take an hour
+
+
+def test_what_follows_a_wrong_cut_is_not_counted():
+    """Later blocks are parsed before the one that is cut within a value is found out."""
+    content = b"a,b\n" + b"1,2\n" * 40 + b'5",x\n"' + b"p\n" * 400 + b'",y\n'
+    lengths = Lengths(quoted=False)
+    types = {name: pa.string() for name in TEXTS["dtypes"]}
+    options = partial(options_of, ReadConfig(), ",", types=types)
+    with (
+        pytest.raises(UncutError),
+        read_blocks(pa.BufferReader(content), BLOCK_BYTES, options, lengths.add) as (_, tables),
+    ):
+        for _ in tables:
+            assert lengths.count == 0
+
+
+@pytest.mark.parametrize("begin", ["\n", "\r\n\r\n", "\r", "\ufeff", "\ufeff\n\n", "\ufeff\ufeff"])
+def test_the_header_after_blank_lines_and_marks_is_no_row(begin: str):
+    content = (begin + "a,b\n" + "1,2\n" * 40).encode()
+    expected = csv.read_csv(pa.BufferReader(content))
+    assert in_blocks(content)[0].equals(expected)
+
+
+def test_a_mark_at_the_begin_of_a_later_block_is_kept():
+    content = b"a,b\n" + b"1,23\n" * 12 + "\ufeffx,2\n".encode() + b"1,23\n" * 12
+    assert row_end(content[:BLOCK_BYTES]) == BLOCK_BYTES
+    made, expected = in_blocks(content, **TEXTS), by_arrow(content)
+    assert made[0].to_pylist() == expected[0].to_pylist()
+
+
 def test_a_row_longer_than_a_block_is_refused():
     with pytest.raises(UncutError):
         in_blocks(b"a,b\n1," + b"x" * BLOCK_BYTES + b"\n1,2\n")
+
+
+def test_nul_is_refused():
+    with pytest.raises(UncutError):
+        in_blocks(b"a,b\n" + b"1,2\n" * 40 + b"1,\0\n" + b"1,2\n" * 40)
 
 
 def test_rows_of_other_lengths_are_counted_in_every_block():
@@ -103,7 +143,7 @@ def test_another_delimiter_and_packed_files_that_hand_out_little():
 
     content = "a;b\n" + "".join(f'{i};"x;\n{i}"\n' for i in range(50))
     options = partial(options_of, ReadConfig(), ";", types={})
-    read = read_blocks(Packed(content.encode()), BLOCK_BYTES, options, Lengths(quoted=False))
+    read = read_blocks(Packed(content.encode()), BLOCK_BYTES, options, lambda _: None)
     with read as (_, tables):
         rows = pa.concat_tables(tables).to_pylist()
     assert rows == [{"a": i, "b": f"x;\n{i}"} for i in range(50)]

@@ -135,6 +135,21 @@ def test_a_key_with_a_missing_part_has_no_partner() -> None:
     assert table["value"].isna().tolist() == [False, True, True]
 
 
+def test_not_a_number_has_no_partner_and_zero_has_no_sign() -> None:
+    nan = float("nan")
+    main = pa.table({"k": pa.array([nan, -0.0, 1.0])})
+    for zero in (pa.array([nan, nan, 0.0]), pa.array([None, None, 0], pa.int64())):
+        partner = pa.table({"k": zero, "v": ["a", "b", "c"]})
+        join = LeftJoin(main.schema, partner, "partner", _join(key=["k"]))
+        assert join(main)["v"].to_pylist() == [None, "c", None]
+
+
+def test_a_list_is_no_key() -> None:
+    table = pa.table({"k": [[1], [2]]})
+    with pytest.raises(DataError, match=r"key k = k of the join 'partner' is of type list"):
+        _joined(table, table.append_column("v", [[1, 2]]), key=["k"])
+
+
 def test_repeated_keys_are_an_error_with_examples() -> None:
     main = pa.table({"k": ["a"], "at": [datetime(2024, 1, 2)]})
     partner = pa.table({"k": ["a", "b", "b"], "at": [datetime(2024, 1, 1)] * 3, "v": [1, 2, 3]})

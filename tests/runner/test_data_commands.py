@@ -103,6 +103,15 @@ def test_what_breaks_the_contract_stops_with_one(trained: Path, capsys: pytest.C
     assert "new.csv: 50 rows against 'orders': 3 errors, " in said
 
 
+def test_columns_without_a_plain_name_are_named(trained: Path, capsys: pytest.CaptureFixture[str]):
+    file = new_file(trained, orders(20, seed=1).assign(**{"": 1, "two\nlines": 2}))
+    for command in ("check", "update"):
+        run_command(["data", command, file])
+        said = capsys.readouterr().out
+        assert "'': is new" in said
+        assert r"'two\nlines': is new" in said
+
+
 def test_the_options_of_the_source_read_the_new_file_too(root: Path):
     """Postcodes keep their zeros because the source says that they are text."""
     file = new_file(root, orders(50, seed=1))

@@ -129,6 +129,19 @@ def test_stray_words_among_numbers_count_as_missing():
     assert guessed(values, text_file=False).kind == "categorical"
 
 
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_digits_that_are_lost_are_pointed_out(size: int):
+    found = guessed([1e20 + size * i for i in range(ROWS)], "ean")
+    assert "dtypes: {ean: string} keeps them all" in found.warning
+    assert not guessed([1e20 + 0.5, 1e-5, float("inf")] * ROWS).warning
+
+
+def test_words_that_look_like_numbers_are_pointed_out():
+    assert (
+        "like '0,5': write plain numbers" in guessed([f"{i % 90},5" for i in range(ROWS)]).warning
+    )
+
+
 def test_leading_zeros_make_a_code_that_is_read_as_text():
     guess = guessed(cycle(1067, 10115), zero_led=True)
     assert (guess.kind, guess.as_text) == ("categorical", True)
@@ -195,7 +208,7 @@ def test_an_unbalanced_label_names_the_metric_and_the_weights():
     [
         ([None] * 5, "no value in any row"),
         (["a"] * 5, "only the value 'a'"),
-        ([f"w{i}" for i in range(ROWS)], "400 different words"),
+        ([f"w{i}" for i in range(ROWS)], "400 different words in 400 rows, such as 'w0'"),
     ],
 )
 def test_a_label_that_teaches_nothing(values: list[object], message: str):

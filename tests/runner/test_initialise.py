@@ -249,6 +249,7 @@ def test_odd_tables_compose_and_pass_the_check(
     [
         ("messy.cvs", "ergebnis", {}, "did you mean messy.csv?"),
         ("messy.csv", "ergebnisse", {}, "did you mean ergebnis?"),
+        ("spaced.csv", "label", {}, "did you mean ' label'?"),
         ("messy.csv", "always", {}, "only the value 'x'"),
         ("messy.csv", "kunde", {}, "300 different words"),
         ("messy.csv", "ergebnis", {"name": "a/b"}, "'a/b' cannot name a data set"),
@@ -264,6 +265,7 @@ def test_what_cannot_be_done_says_why_and_writes_nothing(
     root: Path, source: str, label: str, options: dict[str, Any], message: str
 ):
     messy().to_csv(root / "messy.csv", index=False)
+    (root / "spaced.csv").write_text("x, label\n1, a\n2, b\n")
     (root / "empty.csv").write_text("")
     (root / "header.csv").write_text("x,y\n")
     (root / "broken.parquet").write_text("no parquet")
