@@ -179,13 +179,13 @@ def _words(values: pd.Series[Any], column: Column) -> tuple[Any, NDArray[np.bool
 
 
 def _words_of(values: list[object], column: Column) -> tuple[Any, NDArray[np.bool_]]:
-    words = [_word(value) for value in values]
+    words = [served_word(value) for value in values]
     wrong = np.fromiter((word is None for word in words), np.bool_, len(words))
     text, unparsed = _dated(pd.Series(_str_array([word or "" for word in words])), column)
     return text, wrong | unparsed
 
 
-def _word(value: object) -> str | None:
+def served_word(value: object) -> str | None:
     """One value as served text; None for a value that is no word at all, such as a list."""
     if isinstance(value, str):
         return value
