@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.dates import part_indices
 from pipeline.core.features import Column
-from pipeline.core.table import convert, served_word
+from pipeline.core.table import convert
 from pipeline.preprocess.config import (
     BooleanConfig,
     ColumnConfig,
@@ -43,7 +43,7 @@ def typed_values(values: pd.Series[Any], how: ColumnConfig | None) -> tuple[Any,
         case DatetimeConfig():
             return _dates(values, how)
         case ListConfig():
-            values = _joined(values, how.separator)
+            return convert(values, Column(name=name, dtype="string", separator=how.separator))
     return convert(values, Column(name=name, dtype="string"))
 
 
@@ -75,27 +75,6 @@ def moments(words: pd.Series[Any]) -> NDArray[np.datetime64]:
     codes, known = pd.factorize(words)
     found = pd.to_datetime(pd.Series(known), format="ISO8601", utc=True, errors="coerce")
     return found.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")[codes]
-
-
-def _joined(values: pd.Series[Any], separator: str) -> pd.Series[Any]:
-    """Lists (of Parquet and JSONL) as text with the separator between; other values stay.
-
-    So does a list with an entry that is no word, or one that the separator would cut in two.
-    """
-    if values.dtype != object:
-        return values
-    return values.map(lambda value: _one_text(value, separator) if _is_list(value) else value)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple | np.ndarray)
-
-
-def _one_text(entries: Any, separator: str) -> Any:
-    words = [served_word(entry) for entry in entries]
-    if any(word is None or separator in word for word in words):
-        return entries
-    return separator.join(word for word in words if word)
 
 
 def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:
