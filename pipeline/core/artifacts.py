@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.parquet import parquet_rows
+from pipeline.core.parquet import as_frame, parquet_rows
 from pipeline.core.publishing import publish_file, publish_folder
 from pipeline.core.records import (
     ExportRecord,
@@ -96,11 +96,12 @@ class Table:
         Raises:
             PipelineError: It is missing or damaged.
         """
-        import pandas as pd
+        import pyarrow.parquet as pq
 
         require(self.path)
         try:
-            return pd.read_parquet(self.path, columns=list(columns) if columns else None)
+            table = pq.read_table(self.path, columns=list(columns) if columns else None)
+            return as_frame(table)
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from error
 
@@ -133,7 +134,9 @@ class Table:
         import pyarrow as pa
 
         with publish_file(self.path) as aside, parquet_rows(aside) as write:
-            write(pa.Table.from_pandas(frame, preserve_index=False))
+            # Arrow's types say it all, and so every engine writes the same bytes.
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            write(table.replace_schema_metadata(None))
 
 
 @dataclass(frozen=True)

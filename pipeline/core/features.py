@@ -93,6 +93,8 @@ class Column:
     """Words in files that mean 1, in any case; empty: TRUE_WORDS for bool, none for float64."""
     false_values: tuple[str, ...] = ()
     """Words in files that mean 0, in any case; empty: FALSE_WORDS for bool, none for float64."""
+    separator: str | None = None
+    """What joins the entries of a list in Parquet or JSONL files; None: lists are refused."""
 
 
 @config

@@ -179,7 +179,10 @@ def _words(values: pd.Series[Any], column: Column) -> tuple[Any, NDArray[np.bool
 
 
 def _words_of(values: list[object], column: Column) -> tuple[Any, NDArray[np.bool_]]:
-    words = [_word(value) for value in values]
+    if column.separator:
+        words = [_joined(value, column.separator) for value in values]
+    else:
+        words = [_word(value) for value in values]
     wrong = np.fromiter((word is None for word in words), np.bool_, len(words))
     text, unparsed = _dated(pd.Series(_str_array([word or "" for word in words])), column)
     return text, wrong | unparsed
@@ -198,6 +201,16 @@ def _word(value: object) -> str | None:
     if value is None or pd.isna(value):  # type: ignore[call-overload]
         return ""
     return _date_word(value) if isinstance(value, datetime.date) else str(value)
+
+
+def _joined(value: object, separator: str) -> str | None:
+    """A list as one text; None where an entry is no word, or one that would be cut in two."""
+    if not isinstance(value, list | tuple | np.ndarray):
+        return _word(value)
+    words = [_word(entry) for entry in value]
+    if any(word is None or separator in word for word in words):
+        return None
+    return separator.join(word for word in words if word)
 
 
 def _number_word(value: float) -> str:

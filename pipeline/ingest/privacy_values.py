@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import hmac
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,7 @@ from pipeline.ingest.privacy_keys import secret_key
 
 _SHOWN_BITS = 128
 _HEX_DIGITS = _SHOWN_BITS // 4
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?", re.ASCII)
 
 
 def protected(name: str, values: pa.ChunkedArray, how: PiiHash | PiiGeneralise) -> pa.Array:
@@ -51,7 +54,13 @@ def _hasher(how: PiiHash) -> Callable[[str], str]:
 
 def _each(name: str, values: pd.Series[Any], work: Callable[[str], str]) -> list[str | None]:
     """Works on every distinct value once, as text; 3 and 3.0 are the same value."""
-    words, _ = convert(values.rename(name), Column(name=name, dtype="string"))
+    words, wrong = convert(values.rename(name), Column(name=name, dtype="string"))
+    if wrong.any():
+        raise DataError(
+            f"column '{name}' holds values that are no words, such as lists",
+            expected="single values, where pii hashes them or makes them coarse",
+            remedy=f"set pii.{name} to drop",
+        )
     codes, known = pd.factorize(pd.Series(words))
     made = [work(word) if word else None for word in known.tolist()]
     return [made[code] for code in codes]
@@ -70,13 +79,22 @@ def _rounded(name: str, values: pd.Series[Any], step: float) -> np.ndarray:
 
 
 def _coarse_date(name: str, word: str, length: int, rest: str) -> str:
-    day = word[:10]
-    try:
-        pd.Timestamp(day)
-    except ValueError:
+    if not _is_day(word):
         raise DataError(
             f"column '{name}' holds values that are no dates in ISO 8601",
             expected="YYYY-MM-DD, where pii makes them coarse by date",
             remedy=f"set pii.{name} to drop, hash or characters",
-        ) from None
-    return day[:length] + rest
+        )
+    return word[:length] + rest
+
+
+def _is_day(word: str) -> bool:
+    """Whether a text begins with a day in the one form whose first characters are its year.
+
+    Of 19850312 or 12/03/1985 they would give the day away.
+    """
+    try:
+        datetime.date.fromisoformat(word[:10])
+    except ValueError:
+        return False
+    return bool(_DAY.fullmatch(word))

@@ -47,7 +47,7 @@ _KINDS: dict[type, str] = {
     DatetimeConfig: "a date in ISO 8601 or in its format",
     CategoricalConfig: "a word or a code",
     TextConfig: "text",
-    ListConfig: "a list of words",
+    ListConfig: "a list of words, none with the separator in it",
     LatitudeConfig: "a number of degrees",
     LongitudeConfig: "a number of degrees",
     TargetConfig: "a word or a code",

@@ -35,6 +35,7 @@ from pipeline.preprocess.config_kinds import (
 from pipeline.preprocess.config_together import (
     only,
     require_crossed,
+    require_label_apart,
     require_one_each,
     require_places,
     require_relations,
@@ -315,9 +316,10 @@ class PreprocessStageConfig:
 
     def __post_init__(self) -> None:
         """Refuses columns that do not go together."""
-        require_places(self.columns)
         require_one_each(self.columns)
+        require_label_apart(self.columns, self.label.column)
         features = {name: how for name, how in self.columns.items() if name != self.label.column}
+        require_places(features)
         require_relations(features)
         require_crossed(self.crosses, features)
         require_group_split(self.group, self.split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -17,6 +18,7 @@ from pipeline.preprocess.config_kinds import (
     TargetConfig,
     WeightConfig,
     require_days,
+    require_format,
 )
 
 Bounds = tuple[float | None, float | None]
@@ -103,7 +105,7 @@ class CategoricalConfig:
     """Share of the training rows with a word that it needs to be known; rarer ones are alike."""
     max_size: int = Field(default=10_000, ge=0)
     """Known words at most, the most frequent ones; 0: every word is hashed."""
-    hash_buckets: int = Field(default=0, ge=0)
+    hash_buckets: int = Field(default=0, ge=0, le=1_000_000_000)
     """Buckets that unknown words are hashed to; 0: one bucket for all of them."""
     encoding: CategoryEncoding = "embedding"
     """How models take the index."""
@@ -170,8 +172,12 @@ class DatetimeConfig:
     """Days, YYYY-MM-DD or MM-DD for every year, on which the feature `COLUMN.holiday` is 1."""
 
     def __post_init__(self) -> None:
-        """Refuses days that do not exist."""
+        """Refuses days that do not exist, no part or one twice, and what is no format."""
         require_days(self.holidays)
+        if not self.parts or len(set(self.parts)) != len(self.parts):
+            raise ValueError("parts with one part at least, and each once")
+        if self.format is not None:
+            require_format(self.format)
 
 
 @config
@@ -271,6 +277,8 @@ class CrossConfig:
 
 def _ordered(name: str, bounds: Bounds | None) -> None:
     low, high = bounds or (None, None)
+    if any(one is not None and not math.isfinite(one) for one in (low, high)):
+        raise ValueError(f"{name} as finite numbers; null leaves a side open")
     if low is not None and high is not None and low >= high:
         raise ValueError(f"{name} as [low, high] with low below high")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from typing import Literal
 
 from pydantic import Field
@@ -73,7 +74,7 @@ class TargetConfig:
     """Training rows a word needs to be known; others take the mean of all rows."""
     max_size: int = Field(default=10_000, ge=1)
     """Known words at most, the most frequent ones."""
-    smoothing: float = Field(default=20.0, ge=0)
+    smoothing: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     """How many rows the mean of all rows counts for beside a word's own."""
     folds: int = Field(default=5, ge=2, le=100)
     """Parts of the training split, each encoded by the labels of the others."""
@@ -114,3 +115,15 @@ def require_days(days: tuple[str, ...]) -> None:
             exists = bool(_DAY.fullmatch(day))
         if not exists:
             raise ValueError(f"holidays as YYYY-MM-DD, or MM-DD for every year; not {day!r}")
+
+
+def require_format(text: str) -> None:
+    """Raises a ValueError where strptime knows no such format."""
+    try:
+        time.strptime("", text)
+    except ValueError as error:
+        known = "does not match" in str(error)
+    else:
+        known = False  # it would read nothing at all
+    if not (known and "%" in text):
+        raise ValueError(f'format with directives of strptime such as "%d.%m.%Y", not {text!r}')

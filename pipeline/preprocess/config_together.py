@@ -99,3 +99,14 @@ def require_one_each(columns: Mapping[str, ColumnConfig]) -> None:
                 expected=f"one column of kind {what} at most",
                 remedy="declare the others as id, or multiply or join them in the source",
             )
+
+
+def require_label_apart(columns: Mapping[str, ColumnConfig], label: str) -> None:
+    """Raises a ConfigError where the label is to weigh or to group the rows as well."""
+    how = columns.get(label)
+    if isinstance(how, WeightConfig | GroupConfig):
+        raise ConfigError(
+            f"the label '{label}' is declared as {how.kind}",
+            expected=f"another column of kind {how.kind}",
+            remedy=f"remove '{label}' from data.columns, or declare it as id",
+        )

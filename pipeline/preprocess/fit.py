@@ -28,6 +28,7 @@ from pipeline.preprocess.config import (
     DatetimeConfig,
     GroupConfig,
     LatitudeConfig,
+    ListConfig,
     LongitudeConfig,
     NumericConfig,
     is_feature,
@@ -107,6 +108,8 @@ def _column(train: Rows, name: str, how: ColumnConfig) -> Column:
             )
         case DatetimeConfig():
             return Column(name=name, dtype="string", format=how.format)
+        case ListConfig():
+            return Column(name=name, dtype="string", separator=how.separator)
     return Column(name=name, dtype="string")
 
 

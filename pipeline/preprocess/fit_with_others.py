@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -128,7 +129,14 @@ def fit_weight(train: Rows, columns: Mapping[str, ColumnConfig]) -> RowWeight | 
     rows, total = 0, 0.0
     for block in train.blocks([name]):
         weights = block[name].to_numpy(dtype=np.float64)
-        rows, total = rows + len(weights), total + float(weights.sum())
+        with np.errstate(over="ignore"):  # told of below
+            rows, total = rows + len(weights), total + float(weights.sum())
+    if not math.isfinite(total):
+        raise DataError(
+            f"the weights in '{name}' are so large that their sum overflows",
+            expected="weights whose sum is a number",
+            remedy="divide them by a constant; only their ratios count",
+        )
     if not total > 0:
         raise DataError(
             f"every training row has the weight 0 ('{name}')",

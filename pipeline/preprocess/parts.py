@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from pipeline.core.artifacts import Artifacts, Table
+from pipeline.core.parquet import as_frame
 from pipeline.preprocess.categories import repeated_words
 from pipeline.preprocess.config import ColumnConfig, PreprocessStageConfig
 from pipeline.preprocess.raw import parts, required_columns
@@ -186,11 +187,13 @@ def numbered(
     for batch in file.iter_batches(size, row_groups=part.groups, columns=list(names)):
         table = pa.Table.from_batches([batch])
         for place, one in enumerate(table.schema):
-            # A whole column with a gap is float64 in pandas, so each of its batches must be.
-            if one.name in gaps and pa.types.is_integer(one.type):
+            # A whole column with a gap is float64 in pandas, so each of its batches must be; 64
+            # bits are left to `as_frame`.
+            narrow = pa.types.is_integer(one.type) and one.type.bit_width < 64
+            if one.name in gaps and narrow:
                 floats = table.column(place).cast(pa.float64(), safe=False)
                 table = table.set_column(place, one.name, floats)
-        frame = table.select(list(names)).to_pandas(split_blocks=True)
+        frame = as_frame(table.select(list(names)), gaps)
         frame.index = pd.RangeIndex(start, start + len(frame))
         start += len(frame)
         yield frame

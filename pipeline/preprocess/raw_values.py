@@ -43,7 +43,7 @@ def typed_values(values: pd.Series[Any], how: ColumnConfig | None) -> tuple[Any,
         case DatetimeConfig():
             return _dates(values, how)
         case ListConfig():
-            values = _joined(values, how.separator)
+            return convert(values, Column(name=name, dtype="string", separator=how.separator))
     return convert(values, Column(name=name, dtype="string"))
 
 
@@ -75,19 +75,6 @@ def moments(words: pd.Series[Any]) -> NDArray[np.datetime64]:
     codes, known = pd.factorize(words)
     found = pd.to_datetime(pd.Series(known), format="ISO8601", utc=True, errors="coerce")
     return found.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")[codes]
-
-
-def _joined(values: pd.Series[Any], separator: str) -> pd.Series[Any]:
-    """Lists (of Parquet and JSONL) as text with the separator between; other values stay."""
-    if values.dtype != object:
-        return values
-    return values.map(
-        lambda value: (
-            separator.join(map(str, value))
-            if isinstance(value, list | tuple | np.ndarray)
-            else value
-        )
-    )
 
 
 def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import csv, json, parquet
 
 from pipeline.core.errors import DataError, PipelineError, UsageError
+from pipeline.core.parquet import as_frame
 from pipeline.core.publishing import publish_file
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
@@ -103,8 +104,7 @@ def _called(source: str) -> str:
 
 def _read(kind: Format, source: str, reading: Reading) -> pd.DataFrame:
     if kind == "parquet":
-        table: pd.DataFrame = parquet.read_table(source).to_pandas()
-        return table
+        return as_frame(parquet.read_table(source))
     with _opened(source) as file:
         if kind == "jsonl":
             return _read_jsonl(file, reading)
@@ -129,8 +129,7 @@ def _read_csv(file: IO[bytes] | pa.NativeFile, delimiter: str, reading: Reading)
             strings_can_be_null=True,
         ),
     )
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return as_frame(table)
 
 
 def _read_jsonl(file: IO[bytes] | pa.NativeFile, reading: Reading) -> pd.DataFrame:
@@ -139,8 +138,7 @@ def _read_jsonl(file: IO[bytes] | pa.NativeFile, reading: Reading) -> pd.DataFra
         raise ValueError("it is empty")
     # One block, so that a type is not guessed from the first rows alone.
     options = json.ReadOptions(block_size=len(text))
-    frame: pd.DataFrame = json.read_json(pa.BufferReader(text), options).to_pandas()
-    return frame
+    return as_frame(json.read_json(pa.BufferReader(text), options))
 
 
 def write_rows(frame: pd.DataFrame, target: str | None) -> None:

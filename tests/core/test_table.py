@@ -226,6 +226,16 @@ def test_another_kind_is_refused_with_count_and_examples(
         served(pd.Series(values), dtype)
 
 
+def test_lists_are_joined_by_the_separator_of_their_column() -> None:
+    tags = Column(name="x", dtype="string", separator=";")
+    lists = [["a", None, " b"], np.array([2.0, 0.5]), [], None, "a;b"]
+    served = as_served(pd.DataFrame({"x": pd.Series(lists, dtype=object)}), [tags])
+    assert served["x"].tolist() == ["a; b", "2;0.5", "", "", "a;b"]
+    for wrong in (["a;b"], [["a"]]):
+        with pytest.raises(DataError, match="1 of 1 values that are no words"):
+            as_served(pd.DataFrame({"x": [wrong]}), [tags])
+
+
 def test_a_missing_column_is_named_with_the_nearest() -> None:
     frame = pd.DataFrame({"carrier": ["AA"], "distance": [1]})
     with pytest.raises(DataError, match="no column 'carier'") as caught:

@@ -130,6 +130,34 @@ def test_what_cannot_be_made_coarse_is_not_shown(ingest: Ingest, how: dict[str, 
     assert "Ada" not in str(error.value)
 
 
+@pytest.mark.parametrize("how", ["year", "month"])
+@pytest.mark.parametrize(
+    "day",
+    [
+        "19850312",
+        "12/03/1985",
+        "March 3, 1985",
+        "1985-3-12",
+        "85-03-12",
+        " 1985-03-12",
+        "0000-01-01",
+    ],
+)
+def test_a_date_in_another_form_never_shows_its_day(day: str, how: str):
+    pii = {"born": build(PiiConfig, {"how": "generalise", "date": how})}  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no dates in ISO 8601") as error:
+        protect(pa.table({"born": ["1980-01-01", day]}), pii, "t")
+    assert day not in str(error.value)
+
+
+@pytest.mark.parametrize("how", [{"how": "hash"}, {"how": "generalise", "characters": 1}])
+def test_lists_are_not_taken_for_missing_values(how: dict[str, object]):
+    pii = {"who": build(PiiConfig, how)}  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="such as lists") as error:
+        protect(pa.table({"who": [["Ada"], None]}), pii, "t")
+    assert "Ada" not in str(error.value)
+
+
 def test_a_damaged_file_with_personal_data_is_not_quoted(ingest: Ingest):
     path = ingest.write("people.csv", "who,n\nAda Lovelace,oops-secret\n")
     source = {"kind": "file", "path": path, "dtypes": {"n": "int64"}}

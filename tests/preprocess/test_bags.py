@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -90,6 +91,29 @@ def test_buckets_are_weighed_by_the_rows_that_fall_into_them():
 def test_options_that_cannot_work_are_refused(kind: type, options: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
         build(kind, options)
+
+
+@pytest.mark.parametrize("engine", ["pandas", "stream"])
+def test_lists_with_gaps_hold_the_words_of_those_without(preprocess: Preprocess, engine: str):
+    long = 2**53 + 1
+    table = numbers(400).assign(
+        sizes=[[[1, 2], [], [2, None], None, [long]][row % 5] for row in range(400)],
+        tags=[[["art", None], ["", " "], [None]][row % 3] for row in range(400)],
+        rates=[[[0.5, 2.0], [None, 2.0]][row % 2] for row in range(400)],
+    )
+    lists = {name: {"kind": "list"} for name in ("sizes", "tags", "rates")}
+    stream = {"batch_rows": 1, "part_rows": 50}
+    splits = preprocess.run(table.head(150), {**COLUMNS, **lists}, engine=engine, stream=stream)
+    assert set(splits["train"]["sizes"]) == {"1;2", "2", "", str(long)}
+    words = {f.name: set(f.vocabulary) for f in preprocess.features.features if f.name in lists}
+    assert words == {"sizes": {"1", "2", str(long)}, "tags": {"art"}, "rates": {"0.5", "2"}}
+
+
+def test_a_word_that_the_separator_would_cut_is_told_of(failing: Callable[..., str]):
+    table = numbers(300).assign(tags=[["rock;pop"] if row == 7 else ["a"] for row in range(300)])
+    message = failing(table, {**COLUMNS, "tags": {"kind": "list"}})
+    assert "'tags' is a list of words, none with the separator in it: not so in 1 rows" in message
+    assert "row 8: array(['rock;pop']" in message
 
 
 def test_the_stage_takes_texts_and_lists(preprocess: Preprocess):

@@ -226,6 +226,11 @@ def test_rows_that_all_weigh_nothing(failing: Callable[..., str]):
     assert "every training row has the weight 0" in message
 
 
+def test_weights_whose_sum_overflows(failing: Callable[..., str]):
+    message = failing(numbers(300).assign(w=1e308), {**COLUMNS, "w": {"kind": "weight"}})
+    assert "the weights in 'w' are so large that their sum overflows" in message
+
+
 @pytest.mark.parametrize(
     ("columns", "split", "message"),
     [
@@ -242,6 +247,13 @@ def test_rows_that_all_weigh_nothing(failing: Callable[..., str]):
             "of kind time and would part rows",
         ),
         ({"g": {"kind": "group"}}, {**RANDOM, "stratify": True}, "is stratified, and 'g'"),
+        ({"label": {"kind": "group"}}, RANDOM, "the label 'label' is declared as group"),
+        ({"label": {"kind": "weight"}}, RANDOM, "the label 'label' is declared as weight"),
+        (
+            {"lat": {"kind": "latitude", "longitude": "label"}, "label": {"kind": "longitude"}},
+            RANDOM,
+            "longitude' names 'label'",
+        ),
     ],
 )
 def test_columns_that_do_not_go_together(

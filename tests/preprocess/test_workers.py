@@ -82,6 +82,16 @@ def test_what_a_process_refuses_is_told_as_ever(preprocess: Preprocess):
     assert "'key' stands in one row only: not so in 20 rows (row 481: 'k480'" in said[0][1]
 
 
+def test_the_engine_changes_no_byte_of_the_splits(tmp_path: Path):
+    splits = []
+    for engine in ("pandas", "stream"):
+        preprocess = Preprocess(tmp_path / engine)
+        preprocess.run(numbers(300), engine=engine, stream={"part_rows": 50, "batch_rows": 20})
+        folder = preprocess.artifacts.processed.path
+        splits.append([(folder / f"{name}.parquet").read_bytes() for name in SPLITS])
+    assert splits[0] == splits[1], "another engine trains no model anew"
+
+
 def test_dask_writes_the_same(tmp_path: Path):
     pytest.importorskip("distributed")
     dask = run(tmp_path / "dask", "dask", 1)
