@@ -210,6 +210,7 @@ def _intent(root: Path) -> Record[Promotion]:
 
 def _print_table(promotions: list[Promotion]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -219,6 +220,7 @@ def _print_table(promotions: list[Promotion]) -> None:
         before = "" if one.from_version is None else str(one.from_version)
         how = one.action.replace("_", " ")
         facts = (one.when, one.name, before, str(one.to_version), how, one.who, one.verdict)
-        table.add_row(*facts, one.model_hash[:12], one.reason)
+        # A reason may hold brackets, which Rich would take for its markup.
+        table.add_row(*facts, one.model_hash[:12], escape(one.reason))
     # Rich would cut dates and hashes short to fit 80 columns, which it also takes a pipe to have.
     Console(width=max(Console().width, _HISTORY_WIDTH)).print(table)

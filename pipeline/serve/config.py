@@ -79,7 +79,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         """Refuses one port for both APIs."""
         if self.rest_port == self.grpc_port != 0:
-            raise ValueError("two different ports as rest_port and grpc_port, or 0")
+            raise ValueError("rest_port and grpc_port are one port")
 
 
 @dataclass(frozen=True)
