@@ -52,7 +52,7 @@ bench: $(INSTALLED)  ## the benchmarks behind docs/benchmarks.md
 	$(BIN)/python benchmarks/train_scale.py
 	$(BIN)/python benchmarks/train_resume.py
 
-clean:  ## remove the environment and everything that is local to this machine
+clean:  ## remove the environment, logs and caches; data, models and MLflow's store stay
 	rm -rf .venv .pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Bytecode is compiled here, because importing TensorFlow without it takes four times as long.

@@ -67,6 +67,14 @@ def run_command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        from pipeline.runner.failures import machine_failure
+
+        failure = machine_failure(error)
+        if failure is None:
+            raise
+        print(f"pipeline: {failure}", file=sys.stderr)
+        return failure.exit_code
     return code
 
 

@@ -90,9 +90,9 @@ def read_serving_config(path: Path) -> list[ServedModel]:
         return [_model(model) for one in lists for model in one.get("config", [])]
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise PipelineError(
-            f"{path} is damaged: {error}",
+            f"{path} is damaged: {error or 'it ends too early'}",
             expected="a model_config_list in protobuf text format",
-            remedy="remove it and run `pipeline run`",
+            remedy="remove it; `pipeline serve` and `pipeline ask` write it again",
         ) from error
 
 

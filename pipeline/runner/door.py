@@ -22,7 +22,8 @@ def run_stage_process(root: Path, name: str) -> int:
     from pipeline.runner.execute import flush_journals, run_stage
     from pipeline.runner.stages import find_stage
 
+    stage = find_stage(name)
     code = run_stage(root, name)
-    if find_stage(name).heavy:
+    if stage.heavy:
         flush_journals(root)
     return code

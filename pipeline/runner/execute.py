@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import time
@@ -20,6 +19,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.publishing import exclusive
 from pipeline.core.schema import build, config, lookup
 from pipeline.core.stage import Context, Stage
+from pipeline.runner.failures import machine_failure
 from pipeline.runner.stages import CONFIGURED, find_stage
 
 EXIT_INTERRUPTED = 130
@@ -158,20 +158,8 @@ def _explained(error: Exception) -> PipelineError:
     """The error as one that says what to do; the original stays in the log."""
     if isinstance(error, PipelineError):
         return error
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return PipelineError(
-            f"the disk is full ({error.filename or 'while writing'})",
-            remedy="free some space (`dvc gc --workspace` drops old artifacts), then run again",
-        )
-    if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return PipelineError(
-            f"no permission for {error.filename or 'a file'}: {error.strerror}",
-            remedy="give this user write permission there, then run again",
-        )
-    if isinstance(error, MemoryError):
-        return PipelineError(
-            "the machine is out of memory", remedy="use fewer rows or a bigger one"
-        )
+    if failure := machine_failure(error):
+        return failure
     return PipelineError(f"{type(error).__name__}: {error}", remedy="see the traceback in the log")
 
 

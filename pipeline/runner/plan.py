@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,12 +17,13 @@ from ruamel.yaml import YAML
 
 from pipeline.compose.params import read_params
 from pipeline.core.artifacts import PARAMS
-from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.errors import BusyError, ConfigError, PipelineError
 from pipeline.core.schema import flatten
 from pipeline.core.stage import Stage
 from pipeline.runner.dvc_lock import release_dead
 
 _MOST_KEYS_SHOWN = 6
+_BLOCKED_BY = re.compile(r"is being blocked by:\s*\(PID (\d+)\)")
 
 
 @dataclass
@@ -59,10 +61,17 @@ class Status:
         """Waits for the answer: stage name to a list of changes; unchanged stages are absent.
 
         Raises:
+            BusyError: A run holds what would be looked at.
             PipelineError: DVC refused; with its own words.
         """
         out, err = self._process.communicate()
         if self._process.returncode != 0:
+            if holder := _BLOCKED_BY.search(err):
+                # DVC's own advice is to remove its table of locks, under a run that goes on.
+                raise BusyError(
+                    f"a run goes on in this project (process {holder[1]})",
+                    remedy="wait until it has ended, or end it, then try again",
+                )
             raise PipelineError(
                 f"`dvc status` failed: {err.strip() or out.strip()}",
                 remedy="run `pipeline doctor`",

@@ -27,6 +27,9 @@ from pipeline.core.schema import build, dump, lookup
 from pipeline.core.serving_config import exported_versions, publish_serving_config
 from pipeline.core.tracking import TrackingConfig, open_registry
 
+_HISTORY_WIDTH = 120
+"""Characters that a history line takes with room for its reason."""
+
 if TYPE_CHECKING:
     from pipeline.core.tracking_registry import ModelVersion, Registry
 
@@ -207,14 +210,17 @@ def _intent(root: Path) -> Record[Promotion]:
 
 def _print_table(promotions: list[Promotion]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for heading in ("when", "model", "from", "to", "how", "who", "verdict", "hash", "why"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading != "why")
     for one in promotions:
         before = "" if one.from_version is None else str(one.from_version)
         how = one.action.replace("_", " ")
         facts = (one.when, one.name, before, str(one.to_version), how, one.who, one.verdict)
-        table.add_row(*facts, one.model_hash[:12], one.reason)
-    Console().print(table)
+        # A reason may hold brackets, which Rich would take for its markup.
+        table.add_row(*facts, one.model_hash[:12], escape(one.reason))
+    # Rich would cut dates and hashes short to fit 80 columns, which it also takes a pipe to have.
+    Console(width=max(Console().width, _HISTORY_WIDTH)).print(table)

@@ -100,7 +100,7 @@ def _reproduce(
         tracking.finish_run(root, identity, code == 0)
         if any(_ran_since(root, name, begun) for name in environment and heavy):
             flush_in_warm_process(environment)
-    print_summary(root, plans, time.monotonic() - started, begun)
+    print_summary(root, plans, time.monotonic() - started, begun, complete=code == 0)
     return code
 
 

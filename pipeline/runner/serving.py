@@ -15,7 +15,7 @@ from pipeline.compose.compose import compose, validate
 from pipeline.compose.overrides import read_overrides
 from pipeline.core.artifacts import Artifacts
 from pipeline.core.console import say
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.features import FeatureSet
 from pipeline.core.records import LABEL
 from pipeline.core.runtime import quiet_tensorflow
@@ -75,11 +75,14 @@ def ask(root: Path, *, rows: int) -> int:
         rows: How many rows to ask about.
 
     Raises:
+        UsageError: `rows` is below 1.
         PipelineError: Nothing is exported, the server does not come up, or the two protocols
             answer differently.
     """
     from pipeline.core.server_process import running
 
+    if rows < 1:
+        raise UsageError(f"--rows is {rows}", expected="a whole number of at least 1")
     artifacts = _with_serving_config(root, compose(root, read_overrides(root)))
     model = _exported_model(artifacts)
     test = artifacts.split("test").read()

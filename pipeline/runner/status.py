@@ -14,7 +14,7 @@ from rich.table import Table
 from pipeline.core.artifacts import Artifacts, read_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.schema import dump
-from pipeline.core.serving_config import read_serving_config
+from pipeline.core.serving_config import exported_versions, read_serving_config
 from pipeline.runner.execute import stage_state
 from pipeline.runner.stages import STAGES
 
@@ -35,7 +35,7 @@ def read_status(root: Path) -> dict[str, Any]:
         "metrics": _or_none(lambda: read_json(artifacts.metrics).get("test")),
         "verdict": _or_none(lambda: dump(artifacts.verdict.read())),
         "registered": _or_none(lambda: dump(artifacts.registration.read())),
-        "exported": _or_none(lambda: _aged(artifacts.export.path, dump(artifacts.export.read()))),
+        "exported": _or_none(lambda: _exported(artifacts)),
         "served": _or_none(lambda: _served(artifacts)),
     }
 
@@ -48,6 +48,12 @@ def _or_none(read: Callable[[], Any]) -> Any:
 
 def _aged(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "age_seconds": round(time.time() - path.stat().st_mtime)}
+
+
+def _exported(artifacts: Artifacts) -> dict[str, Any]:
+    export = artifacts.export.read()
+    here = export.version in exported_versions(artifacts, export.name)
+    return {**_aged(artifacts.export.path, dump(export)), "here": here}
 
 
 def _stage(root: Path, name: str) -> dict[str, Any] | None:
@@ -104,14 +110,20 @@ def _lines(status: Mapping[str, Any]) -> list[str]:
         f"registered  {registered['name']} version {registered['version']}"
         if registered
         else "registered  nothing",
-        f"exported    version {exported['version']}, {_ago(exported['age_seconds'])} ago"
-        if exported
-        else "exported    nothing",
+        _exported_line(exported),
     ]
     for name, model in (served or {}).items():
         labels = ", ".join(f"{label} = {version}" for label, version in model["labels"].items())
         lines.append(f"to serve    {name}: versions {model['versions']}, {labels or 'no labels'}")
     return lines
+
+
+def _exported_line(exported: Mapping[str, Any] | None) -> str:
+    if not exported:
+        return "exported    nothing"
+    line = f"exported    version {exported['version']}, {_ago(exported['age_seconds'])} ago"
+    # In a fresh clone the record came with git, the model did not.
+    return line if exported["here"] else f"{line}, elsewhere: `pipeline run` makes it here"
 
 
 def _ago(seconds: float) -> str:

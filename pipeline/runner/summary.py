@@ -20,7 +20,12 @@ _HEADLINES = ("auc", "pr_auc", "accuracy", "macro_f1", "log_loss", "rmse", "mae"
 
 
 def print_summary(
-    root: Path, plans: Sequence[StagePlan], seconds: float, begun: float | None = None
+    root: Path,
+    plans: Sequence[StagePlan],
+    seconds: float,
+    begun: float | None = None,
+    *,
+    complete: bool = True,
 ) -> None:
     """Prints the table of stages and what stands now.
 
@@ -29,19 +34,22 @@ def print_summary(
         plans: What was to run, and why.
         seconds: Wall time of the whole command.
         begun: Start of the run, seconds since the epoch; None where nothing had to run.
+        complete: Whether it came to its end; else what was to run after the last stage that did
+            is not cached, but was never asked for.
     """
     table = Table(box=None, pad_edge=False)
     for heading in ("stage", "state", "seconds", "why"):
         table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    states = [_state_since(root, plan.stage, begun) for plan in plans]
+    last = max((place for place, state in enumerate(states) if state), default=-1)
     stopped = False
-    for plan in plans:
-        state = _state_since(root, plan.stage, begun)
+    for place, (plan, state) in enumerate(zip(plans, states, strict=True)):
         if state is not None:
             reasons = "; ".join(plan.reasons) or "DVC asked for it"
             ended = "killed" if state.state == "running" else state.state
             table.add_row(plan.stage, ended, f"{state.seconds:.1f}", reasons)
             stopped = stopped or state.state != "done"
-        elif stopped:
+        elif stopped or (plan.run and place > last and not complete):
             table.add_row(plan.stage, "not reached", "", "")
         else:
             why = "what it reads came out the same" if plan.run else "nothing it reads changed"

@@ -16,7 +16,7 @@ import requests
 
 from pipeline.compose.params import read_params
 from pipeline.core.console import say
-from pipeline.core.errors import BusyError, PipelineError
+from pipeline.core.errors import BusyError, PipelineError, UsageError
 from pipeline.core.processes import die_with_parent
 from pipeline.core.schema import build, lookup
 from pipeline.core.tracking import TrackingConfig, check_store
@@ -40,6 +40,7 @@ def run_ui(root: Path, *, port: int, browser: bool) -> int:
 
     Raises:
         BusyError: The port is taken.
+        UsageError: It is none.
         PipelineError: The store cannot be used, or the UI does not start.
     """
     tracking = build(TrackingConfig, lookup(read_params(root), "tracking"), "tracking")
@@ -125,6 +126,10 @@ def _free_port(port: int) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
+        except OverflowError as error:
+            raise UsageError(
+                f"--port {port} is no port", expected="a whole number from 0 to 65535"
+            ) from error
         except OSError as error:
             raise BusyError(
                 f"port {port} on {HOST} is taken: {error.strerror}",

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import (
 )
 
 from pipeline.core.errors import PipelineError
+from pipeline.serve.client_rest import NOT_SERVED
 from pipeline.serve.exchange import Array, SignatureFacts, TensorFacts
 from pipeline.serve.retry import Passing, Patience
 from pipeline.serve.signature_facts import decoded, signature_facts
@@ -124,7 +125,9 @@ class GrpcEndpoint:
                 raise Passing(f"{code.name}: {details}") from error
             raise PipelineError(
                 f"the server refused: {details} ({code.name})",
-                remedy="compare the table with the model's metadata",
+                remedy=NOT_SERVED
+                if code is grpc.StatusCode.NOT_FOUND
+                else "compare the table with the model's metadata",
             ) from error
 
 

@@ -15,6 +15,8 @@ from pipeline.core.errors import PipelineError
 from pipeline.serve.exchange import Array, SignatureFacts, TensorFacts, numpy_type
 from pipeline.serve.retry import Passing, Patience
 
+NOT_SERVED = "correct the model's name or version, or the server's address"
+"""What to do where the server has no such model."""
 _PASSING = {429, 502, 503}
 """Too many requests, bad gateway, unavailable: the request itself was not judged."""
 
@@ -110,9 +112,12 @@ class RestEndpoint:
         if response.status_code in _PASSING:
             raise Passing(f"{response.status_code} {_message(response)}")
         if not response.ok:
+            absent = response.status_code == requests.codes.not_found
             raise PipelineError(
                 f"the server refused: {_message(response)} (HTTP {response.status_code})",
-                remedy="compare the table with what `GET /v1/models/MODEL/metadata` says",
+                remedy=NOT_SERVED
+                if absent
+                else "compare the table with what `GET /v1/models/MODEL/metadata` says",
             )
         return _loads(response.content, url)
 

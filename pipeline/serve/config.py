@@ -76,6 +76,11 @@ class ServeConfig:
     request_log: RequestLogConfig
     """Whether and how requests are written down."""
 
+    def __post_init__(self) -> None:
+        """Refuses one port for both APIs."""
+        if self.rest_port == self.grpc_port != 0:
+            raise ValueError("rest_port and grpc_port are one port")
+
 
 @dataclass(frozen=True)
 class ServeStageConfig:

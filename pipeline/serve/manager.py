@@ -103,6 +103,7 @@ class Manager:
         with self._changing:
             for versions in self._models.values():
                 versions.bring_up(self._load, self._retries)
+                versions.tell()
                 versions.drop_unwanted()
 
     def apply(self, models: Sequence[Model]) -> None:

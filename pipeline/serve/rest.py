@@ -111,7 +111,7 @@ class Rest:
             return other
         try:
             return await self._counted(method, path, body, headers)
-        except (BodyTooLargeError, ServingError) as error:
+        except ServingError as error:
             return refusal(error) if method != "OPTIONS" else unnamed(400)
         except Exception:
             # The client learns nothing about the inside; the log says everything.

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from pipeline.serve.options import RestOptions
+from pipeline.serve.status import Code, ServingError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -16,8 +17,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-class BodyTooLargeError(Exception):
-    """The body, as sent or unpacked, is larger than allowed."""
+class BodyTooLargeError(ServingError):
+    """The body, as sent or unpacked, is larger than allowed; 413, a status of HTTP alone."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.INVALID_ARGUMENT, "The request body is too large.")
 
 
 async def read_body(receive: Receive, options: RestOptions, limit: asyncio.Timeout) -> bytes:

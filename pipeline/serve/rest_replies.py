@@ -52,11 +52,10 @@ def unnamed(status: int) -> Reply:
     return Reply(status, headers=_UNNAMED)
 
 
-def refusal(error: BodyTooLargeError | ServingError) -> Reply:
+def refusal(error: ServingError) -> Reply:
     """An error as JSON, with the HTTP status of its code."""
-    if isinstance(error, ServingError):
-        return Reply(HTTP_STATUS[error.code], error_answer(error))
-    return failure(413, "The request body is too large.")
+    status = 413 if isinstance(error, BodyTooLargeError) else HTTP_STATUS[error.code]
+    return Reply(status, error_answer(error))
 
 
 def failure(status: int, message: str) -> Reply:

@@ -31,6 +31,7 @@ def serve_until_signalled(options: Options) -> int:
     logging.getLogger("pipeline.serve").setLevel(logging.INFO)
     # Bytes that are no message are their client's mistake, and it is told; the log need not be.
     logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     sys.setswitchinterval(_SWITCH_SECONDS)
     server = Server(options)
 

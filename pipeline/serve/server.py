@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,7 +16,7 @@ from pipeline.serve.api import Api
 from pipeline.serve.loading import loading_of
 from pipeline.serve.manager import Manager
 from pipeline.serve.model_config import read_models
-from pipeline.serve.models import check_base_paths
+from pipeline.serve.models import Model, check_base_paths
 from pipeline.serve.options import Options
 from pipeline.serve.ports import port_taken, reserve
 from pipeline.serve.request_log import RequestLog
@@ -53,6 +53,7 @@ class Server:
         self._loading = loading_of(options.session)
         self._api = Api(self.manager, tensor_content=options.grpc.tensor_content)
         self._models = options.models
+        self._refused = ""
         self._log = RequestLog(options.request_log) if options.request_log else None
         self._watchers: list[threading.Thread] = []
         self._grpc: GrpcServer | None = None
@@ -175,8 +176,12 @@ class Server:
             if models != self._models:
                 self.manager.apply(models)
                 self._models = models
+                log.info("%s is taken over: %s", path.name, _labels(models))
+            self._refused = ""
         except (PipelineError, ServingError) as error:
-            log.warning("%s is not taken over: %s", path.name, error)
+            if str(error) != self._refused:  # once, not at every look
+                log.warning("%s is not taken over: %s", path.name, error)
+            self._refused = str(error)
 
     def stop(self) -> None:
         """Takes no further request, lets the running ones end, frees everything."""
@@ -192,3 +197,12 @@ class Server:
         self.manager.close()
         if self._log:
             self._log.close()
+
+
+def _labels(models: Iterable[Model]) -> str:
+    """Who bears which label, for the log."""
+    shown = []
+    for model in models:
+        labels = ", ".join(f"{label} = {version}" for label, version in model.labels.items())
+        shown.append(f"{model.name} {labels or '(no labels)'}")
+    return "; ".join(shown)

@@ -6,7 +6,7 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +55,14 @@ class Versions:
         self.loaded: dict[int, Servable] = {}
         self.statuses: dict[int, VersionStatus] = {}
         self._wanted: frozenset[int] = frozenset()
+        self._complaint = self._told = ""
 
     def successor(self, model: Model) -> Versions:
         """The same versions under another config of the model; this object stays usable."""
         versions = Versions(model)
         if model.base_path == self.model.base_path:
             versions.loaded, versions.statuses = self.loaded, self.statuses
-            versions._wanted = self._wanted
+            versions._wanted, versions._told = self._wanted, self._told
         return versions
 
     def bring_up(self, load: Load, retries: Retries) -> None:
@@ -69,12 +70,25 @@ class Versions:
         try:
             aspired = self.model.aspired()
         except OSError as error:  # what is loaded goes on answering
-            log.warning("%s: the base path cannot be read: %s", self.model.name, error.strerror)
+            self._complaint = f"the base path cannot be read: {error.strerror}"
             return
+        self._complaint = self._lacking(aspired)
         self._wanted = frozenset(aspired)
         for version, folder in sorted(aspired.items()):
             if version not in self.loaded and self._is_due(version, folder, retries):
                 self._load(version, folder, load)
+
+    def _lacking(self, found: Collection[int]) -> str:
+        missing = sorted((self.model.specific or frozenset()).difference(found))
+        if missing:
+            return f"version {', '.join(map(str, missing))} is to be served and is not on disk"
+        return "" if found else f"no version stands in {self.model.base_path}"
+
+    def tell(self) -> None:
+        """Logs what is wrong on disk: once, not at every look, and again when it changes."""
+        if self._complaint and self._complaint != self._told:
+            log.warning("%s: %s", self.model.name, self._complaint)
+        self._told = self._complaint
 
     def _is_due(self, version: int, folder: Path, retries: Retries) -> bool:
         status = self.statuses.get(version)

@@ -226,6 +226,9 @@ def test_history_is_printed(root, capsys):
     printed = capsys.readouterr().out
     assert "promoted" in printed
     assert "333333" in printed
+    promotion = read_promotions(Artifacts(root).promotions)[-1]
+    assert promotion.when in printed
+    assert f"{promotion.model_hash[:12]}  naïve [bold]reason" in printed
 
 
 def test_history_needs_no_mlflow(root):

@@ -96,8 +96,11 @@ def test_the_columns_that_a_server_takes(server: Running) -> None:
 def test_what_the_server_refuses_is_told_in_its_words(server: Running) -> None:
     frame = rows(2)
     for url in (server.rest_url, server.grpc_url):
-        with pytest.raises(PipelineError, match=r"Servable not found for request: Latest\(nope\)"):
+        with pytest.raises(
+            PipelineError, match=r"Servable not found for request: Latest\(nope\)"
+        ) as absent:
             predict_frame(url, "nope", frame, patience=QUICK)
+        assert "correct the model's name" in absent.value.remedy
         with pytest.raises(DataError, match="the table has no column 'size'") as caught:
             predict_frame(url, "shop", frame.rename(columns={"size": "sizes"}))
         assert "sizes" in caught.value.remedy

@@ -149,6 +149,24 @@ def test_deleting_what_is_served(manager: Manager, base: Path, version_folders: 
     assert ask(manager) == 1.0, "a base path that cannot be read changes nothing"
 
 
+def test_what_is_wrong_on_disk_is_told_once(
+    manager: Manager, base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager.apply([Model("half", base, specific=frozenset({1}))])
+    for moved in (base / "1", base):
+        moved.rename(moved.with_name("gone"))
+        for _ in range(3):
+            manager.refresh()
+        moved.with_name("gone").rename(moved)
+        manager.refresh()
+    told = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert told == [
+        "half: version 1 is to be served and is not on disk",
+        "half: the base path cannot be read: No such file or directory",
+    ]
+    assert ask(manager) == 1.0
+
+
 def test_policies(manager: Manager, base: Path, version_folders: Path) -> None:
     copy_model(version_folders / "2", base, 2)
     (base / "007x").mkdir()

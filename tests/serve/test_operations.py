@@ -171,6 +171,8 @@ def test_packed_bodies(server: Server) -> None:
     for broken in (body, gzip.compress(body)[:-9]):
         assert post(broken).json() == {"error": "JSON Parse error: The document is empty"}
     assert post(gzip.compress(b" " * 100_001)).status_code == 413
+    page = requests.get(rest(server, "/numbers"), timeout=60).text
+    assert 'status="INTERNAL"' not in page, "a client's mistake is none of the server's"
 
 
 def test_cors_headers(server: Server) -> None:

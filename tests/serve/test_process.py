@@ -146,7 +146,10 @@ def test_a_life_from_start_to_drain(tmp_path: Path, version_folders: Path) -> No
         thread.join()
         assert slow == [{"predictions": [1.0]}]
         assert server.process.wait(60) == 0
-        assert server.log.read_text().rstrip().endswith("draining")
+        log = server.log.read_text()
+        assert log.rstrip().endswith("draining")
+        assert "models.config is taken over: half champion = 2" in log
+        assert log.count("is not taken over") == 1, "told once, not at every look"
         with pytest.raises(requests.ConnectionError):
             answer()
 

@@ -44,7 +44,12 @@ def test_the_defaults_stay_on_this_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "key"), [({"rest_port": 70000}, "serve.rest_port"), ({"prt": 1}, "serve.prt")]
+    ("change", "key"),
+    [
+        ({"rest_port": 70000}, "serve.rest_port"),
+        ({"prt": 1}, "serve.prt"),
+        ({"rest_port": 8500}, "rest_port and grpc_port are one port"),
+    ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], key: str) -> None:
     with pytest.raises(ConfigError, match=key):
