@@ -1,7 +1,7 @@
 """CSV and TSV batch by batch, in the types of all rows.
 
 Types are guessed from the first megabytes; where a later value does not fit, its column takes the
-next wider type of Arrow's own order and the file is begun anew.
+next type of Arrow's own order that the value fits, and the file is begun anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from pipeline.ingest.read_text import decoded, is_utf8
 
 BLOCK_BYTES = 16 << 20
 """What types are guessed from; a row may be so long."""
-_MISFIT = re.compile(r"In CSV column #(\d+):.*CSV conversion error", re.DOTALL)
+_MISFIT = re.compile(
+    r"In CSV column #(\d+):.*CSV conversion error(?:[^']*: invalid value '(.*)')?", re.DOTALL
+)
 _WIDER = (
     pa.null(),
     pa.int64(),
@@ -198,4 +200,24 @@ class CsvFile:
         last = kind not in _WIDER or kind == _WIDER[-1]
         if last or (field.name in self._how.dtypes and kind != pa.string()):
             raise ReadWholeError from error
-        return {**types, field.name: _WIDER[_WIDER.index(kind) + 1]}
+        return {**types, field.name: _next_type(kind, found[2])}
+
+
+def _next_type(kind: pa.DataType, value: str | None) -> pa.DataType:
+    """The next type after `kind` that takes `value`, where Arrow said which one it was."""
+    later = _WIDER[_WIDER.index(kind) + 1 :]
+    fitting = (one for one in later if value is None or _takes(one, value))
+    return next(fitting, later[-1])
+
+
+def _takes(kind: pa.DataType, value: str) -> bool:
+    quoted = value.replace('"', '""')
+    try:
+        csv.read_csv(
+            pa.BufferReader(f'value\n"{quoted}"\n'.encode()),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(column_types={"value": kind}, null_values=[]),
+        )
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -35,6 +35,7 @@ from pipeline.preprocess.config_kinds import (
 from pipeline.preprocess.config_together import (
     only,
     require_crossed,
+    require_free_names,
     require_label_apart,
     require_one_each,
     require_places,
@@ -316,6 +317,7 @@ class PreprocessStageConfig:
 
     def __post_init__(self) -> None:
         """Refuses columns that do not go together."""
+        require_free_names(self.columns)
         require_one_each(self.columns)
         require_label_apart(self.columns, self.label.column)
         features = {name: how for name, how in self.columns.items() if name != self.label.column}

@@ -20,6 +20,20 @@ from pipeline.preprocess.config_kinds import (
 )
 
 
+RESERVED = ("__label__", "__split__", "__unit__", "__sampled__", "__out_of_fold__")
+"""How names of columns begin that the stage adds."""
+
+
+def require_free_names(columns: Collection[str]) -> None:
+    """Raises a ConfigError where a column is named like one that the stage adds."""
+    if taken := [name for name in columns if name.startswith(RESERVED)]:
+        raise ConfigError(
+            f"the column '{taken[0]}' under data.columns has a name that preprocess gives itself",
+            expected=f"names that do not begin with {', '.join(RESERVED)}",
+            remedy="rename the column in the source, or leave it out",
+        )
+
+
 def only(kind: type, columns: Mapping[str, ColumnConfig]) -> str | None:
     """The column of that kind; None where there is none."""
     return next((name for name, how in columns.items() if isinstance(how, kind)), None)

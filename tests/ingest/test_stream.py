@@ -100,6 +100,21 @@ def test_types_come_from_all_rows(first: list[str], later: list[str]):
     both("id,value\n" + "\n".join(lines) + "\n")
 
 
+@pytest.mark.parametrize("word", ["a", "1.5", "2024-02-29", "2024-02-29 12:30:00Z", "x\ny", '"'])
+def test_a_late_value_begins_the_file_anew_but_once(monkeypatch: pytest.MonkeyPatch, word: str):
+    quoted = word.replace('"', '""')
+    opened: list[Path] = []
+
+    def watched(path: Path, *rest: Any) -> Any:
+        opened.append(path)
+        return open_file(path, *rest)
+
+    open_file = stream.opened
+    monkeypatch.setattr(stream, "opened", watched)
+    both("id,value\n" + "1,\n" * 200 + f'2,"{quoted}"\n')
+    assert len(opened) == 2
+
+
 BAD = {
     "too many fields": b"a,b\n1,2\n3,4,5\n6,7\n",
     "another encoding": "a,b\n1,é\n".encode("latin-1"),

@@ -18,6 +18,8 @@ from pipeline.core.records import LABEL
 from pipeline.core.schema import build
 from pipeline.core.target import OUT_OF_FOLD
 from pipeline.preprocess.config import DatetimeConfig, LatitudeConfig
+from pipeline.preprocess.part_clean import SAMPLED, UNIT
+from pipeline.preprocess.raw import SPLIT_KEY
 from tests.preprocess.conftest import COLUMNS, RANDOM, Preprocess, numbers
 from tests.preprocess.test_stream import assert_alike, written
 
@@ -247,6 +249,10 @@ def test_weights_whose_sum_overflows(failing: Callable[..., str]):
             "of kind time and would part rows",
         ),
         ({"g": {"kind": "group"}}, {**RANDOM, "stratify": True}, "is stratified, and 'g'"),
+        *(
+            ({name + "x": {"kind": "numeric"}}, RANDOM, f"the column '{name}x'.* gives itself")
+            for name in (LABEL, SPLIT_KEY, UNIT, SAMPLED, OUT_OF_FOLD)
+        ),
         ({"label": {"kind": "group"}}, RANDOM, "the label 'label' is declared as group"),
         ({"label": {"kind": "weight"}}, RANDOM, "the label 'label' is declared as weight"),
         (
