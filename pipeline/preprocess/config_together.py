@@ -19,7 +19,6 @@ from pipeline.preprocess.config_kinds import (
     WeightConfig,
 )
 
-
 RESERVED = ("__label__", "__split__", "__unit__", "__sampled__", "__out_of_fold__")
 """How names of columns begin that the stage adds."""
 
