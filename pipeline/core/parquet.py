@@ -91,7 +91,9 @@ def repeats(values: pa.Array | pa.ChunkedArray) -> bool:
         return True
 
 
-def as_frame(table: pa.Table, gaps: Collection[str] | None = None) -> pd.DataFrame:
+def as_frame(
+    table: pa.Table, gaps: Collection[str] | None = None, *, in_place: bool = False
+) -> pd.DataFrame:
     """An Arrow table in pandas, with every digit of its whole numbers.
 
     pandas alone makes floating numbers of whole ones where some are missing, in a column or in a
@@ -102,6 +104,7 @@ def as_frame(table: pa.Table, gaps: Collection[str] | None = None) -> pd.DataFra
         table: Any table.
         gaps: Columns that miss a value, here or in another part of the same table; None: those
             that miss one here.
+        in_place: Whether columns without a gap stay where Arrow has them, not to be written to.
     """
     import pandas as pd
     import pyarrow as pa
@@ -114,7 +117,7 @@ def as_frame(table: pa.Table, gaps: Collection[str] | None = None) -> pd.DataFra
             table = table.set_column(place, one.name, words)
         elif one.type in exact and (table[place].null_count if gaps is None else one.name in gaps):
             wide.append(place)
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+    frame: pd.DataFrame = table.to_pandas(split_blocks=in_place)
     for place in wide:
         frame.isetitem(place, table.column(place).to_pandas(types_mapper=exact.get))
     return frame

@@ -193,7 +193,7 @@ def numbered(
             if one.name in gaps and narrow:
                 floats = table.column(place).cast(pa.float64(), safe=False)
                 table = table.set_column(place, one.name, floats)
-        frame = as_frame(table.select(list(names)), gaps)
+        frame = as_frame(table.select(list(names)), gaps, in_place=True)
         frame.index = pd.RangeIndex(start, start + len(frame))
         start += len(frame)
         yield frame

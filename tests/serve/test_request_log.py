@@ -13,7 +13,7 @@ import requests
 import tensorflow as tf
 
 from pipeline.core.artifacts import Artifacts
-from pipeline.core.errors import ConfigError, PipelineError, UsageError
+from pipeline.core.errors import ConfigError, DataError, PipelineError, UsageError
 from pipeline.core.server_process import running
 from pipeline.runner.data_requests import request_rows
 from pipeline.serve.client import predict_frame
@@ -186,4 +186,5 @@ def test_a_server_writes_what_it_is_asked_by_both_protocols(
     assert len(found) == 11
     assert found["word"].tolist() == [*asked["word"].tolist() * 2, "logged"]
     np.testing.assert_array_equal(found["size"].head(5), asked["size"])
-    assert request_rows(str(path), "another").empty
+    with pytest.raises(DataError, match="these requests are of: shop"):
+        request_rows(str(path), "another")
