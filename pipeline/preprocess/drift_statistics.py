@@ -67,10 +67,10 @@ def chi_squared(reference: Ints, current: Ints) -> tuple[float, float]:
     share = table.sum(axis=1).min() / table.sum()
     rare = totals * share < _LEAST_EXPECTED
     joined = table[:, rare].sum(axis=1, keepdims=True)
-    whole = np.hstack([table[:, ~rare], joined]) if joined.any() else table[:, ~rare]
+    common = table[:, ~rare]
+    whole = np.hstack([common, joined]) if joined.any() else common
     if joined.sum() * share >= _LEAST_EXPECTED or not joined.any():
         return _cramers_v(whole), _chi_squared_p_value(whole)
-    common = table[:, ~rare]
     # Without two common cells there is one test alone.
     tests = 2 if common.shape[1] > 1 else 1
     exact = fisher_p_value(joined[:, 0], common.sum(axis=1))
@@ -139,10 +139,9 @@ def new_words_p_value(reference: Ints, current: Ints) -> float:
     chance = _log_choices(m, times) - _log_choices(n + m, times)
     certain = np.log1p(-np.exp(chance))
     # Of any tilt the bound holds; among these the smallest one is hardly larger than the best.
-    tilts = np.geomspace(1e-4, 100, 200)[:, None]
-    bounds = (words * np.logaddexp(certain, chance + tilts * times)).sum(axis=1) - tilts[
-        :, 0
-    ] * seen
+    tilts = np.geomspace(1e-4, 100, 200)
+    tilted = np.logaddexp(certain, chance + tilts[:, None] * times)
+    bounds = (words * tilted).sum(axis=1) - tilts * seen
     return float(np.exp(min(0.0, bounds.min())))
 
 
