@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from pipeline.ingest.csv_nul import NUL
+from pipeline.ingest.csv_nul import swapped, with_nul
 
 _MOST_THREADS = 8
 """Each holds a block and its rows, and the one who takes the rows is busy long before."""
@@ -55,15 +55,16 @@ def read_blocks(
         on_bad_rows: Called before the block's other rows are handed out.
 
     Raises:
-        UncutError: Quotes stand within values, a row is longer than a block, or there is a NUL;
-            also while rows are taken.
+        UncutError: Quotes stand within values, or a row is longer than a block; also while rows
+            are taken.
         pyarrow.ArrowException: As by `pyarrow.csv.open_csv`; also while rows are taken.
     """
     blocks = _blocks(file, block_bytes)
     first = next(blocks, bytearray())
-    guessing = options(lambda _: "skip", block_size=block_bytes)
-    with csv.open_csv(pa.BufferReader(bytes(first)), **guessing) as reader:
-        schema = reader.schema
+    text, nul = swapped(bytes(first))
+    guessing = options(lambda _: "skip", block_size=_UNCUT)
+    with csv.open_csv(pa.BufferReader(text), **guessing) as reader:
+        schema = with_nul(reader.schema.empty_table(), nul).schema
     # Blank lines are no rows, but where the header is skipped Arrow counts them.
     first = first.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
     parse = partial(_parse, schema=schema, options=options)
@@ -82,7 +83,7 @@ def _blocks(file: Any, block_bytes: int) -> Iterator[bytearray]:
             break
         del block[size:]
         end = row_end(block)
-        if (not end and size == block_bytes) or NUL in block:
+        if not end and size == block_bytes:
             raise UncutError
         rest = bytes(memoryview(block)[end:])
         del block[end:]
@@ -138,6 +139,7 @@ def _parse(
         block_size=_UNCUT,
         use_threads=False,
     )
+    block, nul = swapped(block)
     if block.startswith(codecs.BOM_UTF8):
         block[:0] = codecs.BOM_UTF8  # of each block Arrow leaves one out
     has_end = block.endswith(b"\n")
@@ -146,7 +148,7 @@ def _parse(
     table = csv.read_csv(pa.BufferReader(block), **made)
     if has_end and not ended:
         raise UncutError
-    return table, bad_rows
+    return with_nul(table, nul), bad_rows
 
 
 def _side_by_side(

@@ -126,8 +126,7 @@ def read_csv(
         seekable.seek(0)
         read_as = replace(read_as, dtypes={**how.dtypes, **dict.fromkeys(odd, "string")})
         table = _read(seekable, read_as, delimiter, Lengths(quoted=False), **options)
-    if nul:
-        table = with_nul(table, nul)
+    table = with_nul(table, nul)
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
     guessed = [field.name for field in table.schema if pa.types.is_binary(field.type)]
     table, broken = decoded(table, how)

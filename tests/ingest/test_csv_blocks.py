@@ -117,9 +117,15 @@ def test_a_row_longer_than_a_block_is_refused():
         in_blocks(b"a,b\n1," + b"x" * BLOCK_BYTES + b"\n1,2\n")
 
 
-def test_nul_is_refused():
-    with pytest.raises(UncutError):
-        in_blocks(b"a,b\n" + b"1,2\n" * 40 + b"1,\0\n" + b"1,2\n" * 40)
+def test_nul_stays_where_it_is_in_every_block():
+    mark = chr(0xF0000)  # what stands for a NUL, unless a block has it already
+    words = [("a long value\0", mark, f"a longer value{mark}\0")[i % 3] for i in range(60)]
+    rows = "".join(f'{i},"{word}",x\n' for i, word in enumerate(words))
+    table, dropped = in_blocks(f"a,b\0,c\n{rows}".encode())
+    assert table["a"].to_pylist() == list(range(60))
+    assert table["b\0"].to_pylist() == words
+    assert set(table["c"].to_pylist()) == {"x"}
+    assert not dropped
 
 
 def test_rows_of_other_lengths_are_counted_in_every_block():
