@@ -6,7 +6,8 @@ import hashlib
 import importlib.util
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,12 +24,16 @@ class LocalFile:
     Attributes:
         path: Where it lies.
         uri: What people call it; without credentials.
-        sha256: SHA-256 of its bytes, in hex.
     """
 
     path: Path
     uri: str
-    sha256: str
+    _digest: Future[str]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of its bytes, in hex; worked out while the file is read."""
+        return self._digest.result()
 
 
 @contextmanager
@@ -43,17 +48,22 @@ def local_file(source: PackageSource | FileSource, root: Path) -> Iterator[Local
         DataError: There is no such file, it cannot be fetched, or its SHA-256 is not the
             expected one.
     """
-    if isinstance(source, FileSource) and "://" in source.path:
-        with TemporaryDirectory(prefix="ingest-") as folder:
-            yield _fetched(source, Path(folder))
-        return
-    if isinstance(source, PackageSource):
-        path, uri = packaged_path(source), f"package:{source.package}/{source.path}"
-    else:
-        path, uri = root / source.path, source.path
-    if not path.is_file():
-        raise _no_file(path, uri)
-    yield _hashed(path, uri, source.sha256)
+    with ExitStack() as stack:
+        if isinstance(source, PackageSource):
+            path, uri = packaged_path(source), f"package:{source.package}/{source.path}"
+        elif "://" in source.path:
+            uri = without_credentials(source.path)
+            folder = stack.enter_context(TemporaryDirectory(prefix="ingest-"))
+            path = _fetched(source, uri, Path(folder))
+        else:
+            path, uri = root / source.path, source.path
+        if not path.is_file():
+            raise _no_file(path, uri)
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        file = LocalFile(path, uri, pool.submit(_sha256, path))
+        if source.sha256 is not None:
+            _refuse_other(file, source.sha256)
+        yield file
 
 
 def packaged_path(source: PackageSource) -> Path:
@@ -92,10 +102,9 @@ def without_credentials(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def _fetched(source: FileSource, folder: Path) -> LocalFile:
+def _fetched(source: FileSource, uri: str, folder: Path) -> Path:
     import fsspec
 
-    uri = without_credentials(source.path)
     path = folder / (Path(urlsplit(source.path).path).name or "table")
     try:
         with fsspec.open(source.path, "rb") as remote, path.open("wb") as copy:
@@ -114,19 +123,21 @@ def _fetched(source: FileSource, folder: Path) -> LocalFile:
             expected="a file that this machine may read",
             remedy="check the address, the network and the credentials in the environment",
         ) from None
-    return _hashed(path, uri, source.sha256)
+    return path
 
 
-def _hashed(path: Path, uri: str, expected: str | None) -> LocalFile:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if expected is not None and sha256 != expected:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_other(file: LocalFile, expected: str) -> None:
+    if file.sha256 != expected:
         raise DataError(
-            f"{uri} has the SHA-256 {sha256}",
+            f"{file.uri} has the SHA-256 {file.sha256}",
             expected=expected,
             remedy="find out who changed the file; if the change is right, correct sha256",
         )
-    return LocalFile(path, uri, sha256)
 
 
 def _no_file(path: Path, uri: str) -> DataError:

@@ -262,5 +262,5 @@ def _has_odd_years(column: pa.ChunkedArray) -> bool:
         return False
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp(column.type.unit))  # no need to know the zone
-    ends = pc.min_max(pc.year(column)).as_py()
-    return ends["min"] is not None and not 1 <= ends["min"] <= ends["max"] <= _LAST_YEAR
+    first, last = (pc.year(end).as_py() for end in pc.min_max(column).values())
+    return first is not None and not 1 <= first <= last <= _LAST_YEAR

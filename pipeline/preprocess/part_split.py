@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +33,9 @@ from pipeline.preprocess.split_random import Places, Ranked
 from pipeline.preprocess.summary import LabelSummary, Summary, new_summary
 from pipeline.preprocess.summary_cells import Cells, occurring
 
+_PLACE = "__place__"
 _DROPPED = -1
+_TRAINING = SPLITS.index("train")
 _SUMMED_ROWS = 250_000
 
 
@@ -132,38 +132,41 @@ def no_rows(job: Job, plan: Plan) -> Divided:
 
 
 def split_part(job: Job, plan: Plan, part: Part) -> Divided:
-    """Shares the rows of a part between the splits; writes them and a sample as served."""
+    """Shares the rows of a part between the splits; writes which is where, and a sample."""
     seen = no_rows(job, plan)
     config = job.config
     training: list[pa.Table] = []
     with ExitStack() as stack:
-        opened = partial(_opened, stack, part)
-        write, write_sample = opened(job.split), opened(job.sample)
+        write = stack.enter_context(tables_file(job.divided(part)))
+        samples = {
+            name: stack.enter_context(tables_file(job.sample(name, part))) for name in SPLITS
+        }
         for table, kept in _batches(job, part, None):
             keys = table.select([n for n in table.column_names if n.startswith(SPLIT_KEY)])
             frame = keys.to_pandas()
             labels = label_values(table[LABEL].to_pandas(), plan.label, config.label)
             places = np.where(kept, _places(frame, labels, table[UNIT], job, plan), _DROPPED)
             seen.shared.add(frame[kept], places[kept], config.split)
+            write(pa.table({_PLACE: places, LABEL: labels}))
             served = _served(table, job.columns, labels, plan.always)
             sampled = table[SAMPLED].to_numpy()
-            for place, name in enumerate(SPLITS):
-                mine = places == place
-                rows = served.filter(pa.array(mine))
-                write[name](rows)
-                write_sample[name](served.filter(pa.array(mine & sampled)))
-                if name == "train":
-                    training.append(rows)
+            for place, write_sample in enumerate(samples.values()):
+                write_sample(served.filter(pa.array((places == place) & sampled)))
+            training.append(served.filter(pa.array(places == _TRAINING)))
             if sum(one.num_rows for one in training) >= _SUMMED_ROWS:
                 _summarise(seen, training)
         _summarise(seen, training)
     return seen
 
 
-def _opened(
-    stack: ExitStack, part: Part, path: Callable[[Split, Part], Path]
-) -> dict[Split, Callable[[pa.Table], None]]:
-    return {name: stack.enter_context(tables_file(path(name, part))) for name in SPLITS}
+def divided_rows(job: Job, plan: Plan, part: Part) -> Iterator[tuple[pa.Table, Places]]:
+    """The rows of a part as they are served and which split each is in, once it has been split."""
+    both = zip(clean_batches(job, part), tables_of(job.divided(part)), strict=True)
+    for table, divided in both:
+        labels, places = divided[LABEL].to_numpy(), divided[_PLACE].to_numpy()
+        yield _served(table, job.columns, labels, plan.always), places
+    for path in (job.clean(part), job.divided(part)):
+        path.unlink(missing_ok=True)
 
 
 def sample(job: Job, name: Split) -> pd.DataFrame:

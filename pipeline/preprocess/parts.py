@@ -77,12 +77,12 @@ class Job:
         """The clean rows of a part."""
         return self.scratch / f"clean-{part.index:05}.arrow"
 
-    def split(self, name: str, part: Part) -> Path:
-        """The rows of a part that are in one split."""
-        return self.scratch / f"{name}-{part.index:05}.arrow"
+    def divided(self, part: Part) -> Path:
+        """Which split each clean row of a part is in, and its label."""
+        return self.scratch / f"divided-{part.index:05}.arrow"
 
     def sample(self, name: str, part: Part) -> Path:
-        """Some of the same."""
+        """Some rows of a part that are in one split, as they are served."""
         return self.scratch / f"{name}-sample-{part.index:05}.arrow"
 
     def whole(self, name: str) -> Path:

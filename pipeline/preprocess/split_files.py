@@ -19,9 +19,9 @@ from pyarrow import parquet
 from pipeline.core.features import FeatureSet
 from pipeline.core.parquet import parquet_rows
 from pipeline.core.records import LABEL, SPLITS, Split
-from pipeline.preprocess.arrow_file import tables_of
 from pipeline.preprocess.categories import as_text
-from pipeline.preprocess.parts import Job, Part
+from pipeline.preprocess.parts import Job
+from pipeline.preprocess.split_random import Places
 from pipeline.preprocess.target_means import OutOfFold
 
 
@@ -40,9 +40,9 @@ class SplitFiles:
         self._write = {name: stack.enter_context(parquet_rows(job.whole(name))) for name in SPLITS}
         self._pool = stack.enter_context(ThreadPoolExecutor(1))
 
-    def take(self, part: Part) -> None:
-        """Takes over what a part gave each split; parts come in their order."""
-        self._taken.append(self._pool.submit(self._append, part))
+    def take(self, rows: Iterator[tuple[pa.Table, Places]]) -> None:
+        """Takes over rows as they are served, in their order, and which split each is in."""
+        self._taken.append(self._pool.submit(self._append, rows))
 
     def path(self, name: Split) -> Path:
         """The file of a split, once all that was taken over is in it."""
@@ -66,12 +66,10 @@ class SplitFiles:
         """Leaves out what has not been begun."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _append(self, part: Part) -> None:
-        for name, write in self._write.items():
-            path = self._job.split(name, part)
-            for table in tables_of(path):
-                write(as_text(table))
-            path.unlink(missing_ok=True)
+    def _append(self, rows: Iterator[tuple[pa.Table, Places]]) -> None:
+        for served, places in rows:
+            for place, name in enumerate(SPLITS):
+                self._write[name](as_text(served.filter(pa.array(places == place))))
 
 
 @contextmanager

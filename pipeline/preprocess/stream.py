@@ -1,7 +1,7 @@
 """The stream engine: two passes over the parts of a table, by any number of workers.
 
 The first pass checks and cleans each part and writes a working copy. The second pass shares the
-rows between the splits, writes them as they are served, and sums up what features are fitted on.
+rows between the splits, and sums up what features are fitted on, while the splits are written.
 Workers keep a batch of rows in memory; what they hand back are summaries, whose size does not grow
 with the rows. Between the passes copies are sought by their hashes on disk.
 """
@@ -37,6 +37,7 @@ from pipeline.preprocess.part_clean import (
 from pipeline.preprocess.part_split import (
     Divided,
     Plan,
+    divided_rows,
     label_cells,
     no_rows,
     rank_part,
@@ -105,7 +106,7 @@ def _example(job: Job, name: str, part: int, row: int) -> str:
 def second_pass(
     job: Job, cleaned: Cleaned, workers: Workers, files: SplitFiles
 ) -> tuple[Label, Divided]:
-    """Shares the rows between the splits, and lets `files` take over each part of each split.
+    """Shares the rows between the splits, and lets `files` take over each part.
 
     Raises:
         DataError: One class or value only, or an empty split, is left.
@@ -124,7 +125,7 @@ def second_pass(
     found = workers.map(partial(split_part, job, plan), job.parts)
     for part, seen in zip(job.parts, found, strict=True):
         whole.merge(seen)
-        files.take(part)
+        files.take(divided_rows(job, plan, part))
     whole.shared.refuse(config.split)
     return label, whole
 

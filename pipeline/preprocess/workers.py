@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeVar
+
+import pyarrow as pa
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.processes import die_with_parent
@@ -37,14 +41,17 @@ class Here:
 
 
 class Processes:
-    """Several processes of this machine.
+    """This process and others of this machine, with a thread of this one for each.
 
     Args:
-        pool: The processes.
+        threads: As many as there are processes.
+        others: The other processes.
     """
 
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
-        self._pool = pool
+    def __init__(self, threads: ThreadPoolExecutor, others: ProcessPoolExecutor) -> None:
+        self._threads = threads
+        self._others = others
+        self._here = threading.Lock()
 
     def map(self, work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
         """The answers in the order of `things`.
@@ -53,9 +60,17 @@ class Processes:
             PipelineError: A process was killed, most often for its memory.
         """
         try:
-            yield from self._pool.map(work, things)
+            yield from self._threads.map(partial(self._done, work), things)
         except BrokenProcessPool:
             raise lost("a process of the stream engine") from None
+
+    def _done(self, work: Callable[[T], R], thing: T) -> R:
+        if not self._here.acquire(blocking=False):
+            return self._others.submit(work, thing).result()
+        try:
+            return work(thing)
+        finally:
+            self._here.release()
 
 
 def lost(who: str) -> PipelineError:
@@ -83,13 +98,23 @@ def hired(rules: PreprocessConfig, parts: int, *, dask: bool) -> Iterator[Worker
     elif count <= 1:
         yield Here()
     else:
-        # Not forked: a copy of a process with threads may hold their locks for ever.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
-        try:
-            yield Processes(pool)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with _processes(count) as workers:
+            yield workers
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Processes]:
+    # Not forked: a copy of a process with threads may hold their locks for ever.
+    context = multiprocessing.get_context("spawn")
+    others = ProcessPoolExecutor(count - 1, mp_context=context, initializer=_begin)
+    threads, arrow_threads = ThreadPoolExecutor(count), pa.cpu_count()
+    try:
+        one_thread()
+        yield Processes(threads, others)
+    finally:
+        threads.shutdown(cancel_futures=True)
+        others.shutdown()
+        pa.set_cpu_count(arrow_threads)
 
 
 def usable_cores() -> int:
@@ -104,6 +129,4 @@ def _begin() -> None:
 
 def one_thread() -> None:
     """Keeps a worker to one core: the others have workers of their own."""
-    import pyarrow as pa
-
     pa.set_cpu_count(1)
