@@ -32,6 +32,7 @@ from bare_preprocess import run_bare  # noqa: E402
 
 from pipeline.compose.params import read_params  # noqa: E402
 from pipeline.core.artifacts import Artifacts  # noqa: E402
+from pipeline.core.processor import sort_fast  # noqa: E402
 from pipeline.core.stage import Context  # noqa: E402
 from pipeline.core.tracking import Journal  # noqa: E402
 from pipeline.preprocess import STAGE, stage  # noqa: E402
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--work", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--project", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    sort_fast()  # both sides, as the command does before its stages
     if asked.work:
         work(asked.work, asked.project)
         return

@@ -149,9 +149,10 @@ def split_part(job: Job, plan: Plan, part: Part) -> Divided:
             seen.shared.add(frame[kept], places[kept], config.split)
             write(pa.table({_PLACE: places, LABEL: labels}))
             served = _served(table, job.columns, labels, plan.always)
-            sampled = table[SAMPLED].to_numpy()
+            sampled = np.flatnonzero(table[SAMPLED].to_numpy())
+            few = served.take(sampled)
             for place, write_sample in enumerate(samples.values()):
-                write_sample(served.filter(pa.array((places == place) & sampled)))
+                write_sample(few.filter(pa.array(places[sampled] == place)))
             training.append(served.filter(pa.array(places == _TRAINING)))
             if sum(one.num_rows for one in training) >= _SUMMED_ROWS:
                 _summarise(seen, training)

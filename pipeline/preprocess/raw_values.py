@@ -88,5 +88,5 @@ def _dates(values: pd.Series[Any], how: DatetimeConfig) -> tuple[Any, Mask]:
 
 
 def _four_digits(moments: pd.Series[Any]) -> bool:
-    years = moments.dropna().agg(["min", "max"]).dt.year
-    return bool(years.between(0, 9999).all())
+    ends = moments.agg(["min", "max"])
+    return bool(ends.dt.year.dropna().between(0, 9999).all())
