@@ -85,3 +85,14 @@ def test_numpy_knows_what_it_is_told_to_leave_out(
     command = [sys.executable, "-W", "error", "-c", "import numpy; print(numpy.sort([2, 1]))"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("[1 2]\n", "", 0)
+
+
+def test_the_command_does_so_before_anything_else() -> None:
+    code = (
+        "import os, sys; from pipeline.__main__ import main; sys.argv = ['pipeline', '--version']\n"
+        "try: main()\n"
+        f"except SystemExit: print(os.environ.get('{VARIABLE}', ''), 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    expected = processor._SORT_FEATURES if processor._is_zen4() else ""
+    assert done.stdout.splitlines()[-1] == f"{expected} False"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -152,6 +153,12 @@ def test_a_killed_process_is_told_of(preprocess: Preprocess, monkeypatch: pytest
         preprocess.run(table(500), COLUMNS, engine="stream", processes=2, **PARTS)
     assert not (preprocess.root / "data/processed").exists()
     assert not (preprocess.root / ".pipeline/stream").exists()
+
+
+def test_arrow_has_its_threads_again(preprocess: Preprocess):
+    before = pa.cpu_count()
+    preprocess.run(table(500), COLUMNS, engine="stream", processes=2, **PARTS)
+    assert pa.cpu_count() == before
 
 
 def _killed(job: Job, part: Part) -> Cleaned:
