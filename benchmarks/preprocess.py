@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--work", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--project", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    sort_fast()  # both sides, as the command does before its stages
+    sort_fast()  # for the processes of all sides, as `pipeline` does for its stages
     if asked.work:
         work(asked.work, asked.project)
         return

@@ -24,16 +24,17 @@ class LocalFile:
     Attributes:
         path: Where it lies.
         uri: What people call it; without credentials.
+        hashed: Its SHA-256, which is worked out while the file is read.
     """
 
     path: Path
     uri: str
-    _digest: Future[str]
+    hashed: Future[str]
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of its bytes, in hex; worked out while the file is read."""
-        return self._digest.result()
+        """SHA-256 of its bytes, in hex; waits for it."""
+        return self.hashed.result()
 
 
 @contextmanager
