@@ -18,12 +18,11 @@ from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
 from pipeline.ingest.csv_blocks import UncutError, first_rows, read_blocks
+from pipeline.ingest.csv_dates import Dates, odd_years
 from pipeline.ingest.csv_marks import Marks, in_types_of, marks_for, restored
 from pipeline.ingest.csv_text import Utf8File, WholeLineEnds, is_plain_file, texts
 from pipeline.ingest.read_csv import (
-    Dates,
     Lengths,
-    odd_years,
     options_of,
     types_asked_for,
     wrong_lengths,
