@@ -23,6 +23,14 @@ _COMPRESSIONS: dict[str, Compression] = {
     ".zip": "zip",
     ".zst": "zstd",
 }
+_SIGNATURES: dict[bytes, tuple[str, Compression]] = {
+    b"\x1f\x8b\x08": (".gz", "gzip"),
+    b"BZh91AY&SY": (".bz2", "bz2"),
+    b"\xfd7zXZ\0": (".xz", "xz"),
+    b"PK\x03\x04": (".zip", "zip"),
+    b"\x28\xb5\x2f\xfd": (".zst", "zstd"),
+}
+"""How packed files begin, and no table does."""
 _FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".txt": "csv",
@@ -67,9 +75,25 @@ def file_kind(name: str, uri: str, how: ReadConfig) -> tuple[Format, Compression
 
 @contextmanager
 def opened(path: Path, compression: Compression) -> Iterator[Any]:
-    """The file's bytes, unpacked."""
+    """The file's bytes, unpacked.
+
+    Raises:
+        ValueError: It is packed, though neither its name nor the options say so.
+    """
+    if compression == "none":
+        _refuse_packed(path)
     with _OPENERS[compression](path) as file:
         yield file
+
+
+def _refuse_packed(path: Path) -> None:
+    with path.open("rb") as file:
+        begins = file.read(max(map(len, _SIGNATURES)))
+    for signature, (ending, compression) in _SIGNATURES.items():
+        if begins.startswith(signature):
+            raise ValueError(
+                f"it is packed: end its name in {ending}, or set compression to {compression}"
+            )
 
 
 def _only_member(path: Path) -> IO[bytes]:
