@@ -141,14 +141,13 @@ def wrong_lengths(
     types = dict.fromkeys(names, pa.binary())
     made = options_of(how, delimiter, lengths, types, use_threads=False, **options)
     with csv.open_csv(file, **made) as reader:
-        for _ in reader:
-            pass
+        fitting = sum(batch.num_rows for batch in reader)
     shown = ", ".join(lengths.shown) + (", ..." if lengths.count > len(lengths.shown) else "")
-    return told(
-        f"{lengths.count:,} rows do not have {len(names)} fields ({shown}); "
-        "bad_rows=drop leaves them out",
-        marks,
-    )
+    remedy = "bad_rows=drop leaves them out"
+    if fitting < lengths.count:
+        remedy = f"is the first line the header, and {delimiter!r} the delimiter?"
+    said = f"{lengths.count:,} rows do not have {len(names)} fields ({shown}); {remedy}"
+    return told(said, marks)
 
 
 def types_asked_for(how: ReadConfig) -> dict[str, pa.DataType]:

@@ -248,6 +248,15 @@ def test_rows_of_the_wrong_length_are_numbered_and_shown(ingest: Ingest, failing
     assert "bad_rows=drop" in message
 
 
+@pytest.mark.parametrize("above", ["# made by a tool\n", "Report\n\n", "sep=;\n"])
+@pytest.mark.parametrize("whole_bytes", [0, 10**9])
+def test_lines_above_the_header_are_suspected(ingest: Ingest, above: str, whole_bytes: int) -> None:
+    ingest.write("a.csv", above + CSV)
+    with pytest.raises(DataError, match=r"is the first line the header, and ',' the") as error:
+        ingest.run("a.csv", stream_above_bytes=whole_bytes)
+    assert "bad_rows=drop" not in str(error.value)
+
+
 def test_rows_of_the_wrong_length_are_left_out_and_counted(
     ingest: Ingest, capsys: pytest.CaptureFixture[str]
 ) -> None:
