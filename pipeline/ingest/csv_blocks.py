@@ -14,14 +14,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from pipeline.ingest.csv_nul import swapped, with_nul
+from pipeline.ingest.csv_marks import in_types_of, marked, restored
 
 _MOST_THREADS = 8
 """Each holds a block and its rows, and the one who takes the rows is busy long before."""
@@ -61,15 +61,20 @@ def read_blocks(
     """
     blocks = _blocks(file, block_bytes)
     first = next(blocks, bytearray())
-    text, nul = swapped(bytes(first))
+    text, marks = marked(bytes(first))
     guessing = options(lambda _: "skip", block_size=_UNCUT)
     with csv.open_csv(pa.BufferReader(text), **guessing) as reader:
-        schema = with_nul(reader.schema.empty_table(), nul).schema
+        schema = restored(first_rows(reader), marks).schema
     # Blank lines are no rows, but where the header is skipped Arrow counts them.
     first = first.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
     parse = partial(_parse, schema=schema, options=options)
     with closing(_side_by_side(parse, chain([first], blocks), on_bad_rows)) as tables:
         yield schema, tables
+
+
+def first_rows(reader: csv.CSVStreamingReader) -> pa.Table:
+    """The rows of the first block, none where there is only a header."""
+    return pa.Table.from_batches(islice(reader, 1), reader.schema)
 
 
 def _blocks(file: Any, block_bytes: int) -> Iterator[bytearray]:
@@ -139,7 +144,7 @@ def _parse(
         block_size=_UNCUT,
         use_threads=False,
     )
-    block, nul = swapped(block)
+    block, marks = marked(block)
     if block.startswith(codecs.BOM_UTF8):
         block[:0] = codecs.BOM_UTF8  # of each block Arrow leaves one out
     has_end = block.endswith(b"\n")
@@ -148,7 +153,7 @@ def _parse(
     table = csv.read_csv(pa.BufferReader(block), **made)
     if has_end and not ended:
         raise UncutError
-    return with_nul(table, nul), bad_rows
+    return in_types_of(schema, restored(table, marks)), bad_rows
 
 
 def _side_by_side(

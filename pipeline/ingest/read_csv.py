@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
-from pipeline.ingest.csv_nul import with_nul, without_nul
-from pipeline.ingest.read_text import decoded, in_utf8, refuse_mark
+from pipeline.ingest.csv_dates import odd_years, with_dates
+from pipeline.ingest.csv_marks import Marks, marked, restored, told
+from pipeline.ingest.csv_text import WholeLineEnds
+from pipeline.ingest.read_counts import counting
+from pipeline.ingest.read_text import decoded, in_utf8, is_utf8, refuse_mark
 
 TYPES = {
     "string": pa.string(),
@@ -22,36 +24,11 @@ TYPES = {
     "bool": pa.bool_(),
 }
 """Arrow's types behind the words of `ReadConfig.dtypes`."""
-_DATES = (
-    pa.date32(),
-    pa.timestamp("s"),
-    pa.timestamp("s", "UTC"),
-    pa.timestamp("ns"),
-    pa.timestamp("ns", "UTC"),
-)
-"""What Arrow takes text of CSV for, in its order; with a zone where every value names one."""
 _MISSING = ("", "#N/A", "N/A", "n/a", "NA", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """Words of CSV and TSV that mean a missing value: those of pandas, less the exotic ones."""
 LARGE_BLOCK_BYTES = 1 << 30
 """For a row that is longer than Arrow's usual block of a megabyte."""
-_DROPPED, _BROKEN = b"dropped_rows", b"broken_rows"
 _SHOWN = 3
-_LAST_YEAR = 9999
-
-
-def dropped_rows(table: pa.Table) -> int:
-    """How many rows of the wrong length were left out when `table` was read."""
-    return int((table.schema.metadata or {}).get(_DROPPED, b"0"))
-
-
-def counting(table: pa.Table, *, dropped: int = 0, broken: int = 0) -> pa.Table:
-    """The table with what `dropped_rows` and `broken_rows` will say of it."""
-    return table.replace_schema_metadata({_DROPPED: str(dropped), _BROKEN: str(broken)})
-
-
-def broken_rows(table: pa.Table) -> int:
-    """How many rows of `table`, as it was read, had text of another encoding."""
-    return int((table.schema.metadata or {}).get(_BROKEN, b"0"))
 
 
 @dataclass
@@ -101,70 +78,76 @@ def read_csv(
         UnicodeError: The text is of another encoding.
         pyarrow.ArrowException: The file is empty, or a value is not of the type asked for.
     """
-    lengths = Lengths(quoted=not how.pii)
     raw = file.read()
     refuse_mark(raw[:2], how.encoding)
-    # Of a quoted CRLF that straddles two of its blocks, Arrow loses the second character:
-    # https://github.com/apache/arrow/issues/51368.
-    one_block = long_rows or (b'"' in raw and b"\r" in raw)
-    options = {"block_size": LARGE_BLOCK_BYTES} if one_block else {}
-    raw, read_as, nul = without_nul(raw, how)
-    seekable: Any = pa.BufferReader(raw)
+    text, marks = marked(raw if is_utf8(how.encoding) else in_utf8(raw, how.encoding))
+    delimiter = how.delimiter or delimiter
     try:
-        table = _read(seekable, read_as, delimiter, lengths, **options)
-    except UnicodeDecodeError:
-        # Arrow turns another encoding into UTF-8 before it cuts rows, and knows no row that fails.
-        seekable, read_as = in_utf8(raw, how.encoding), replace(how, encoding="utf-8")
-        lengths = Lengths(quoted=not how.pii)
-        table = _read(seekable, read_as, delimiter, lengths, **options)
-    if lengths.count and how.bad_rows == "error":
-        seekable.seek(0)
-        names = table.column_names
-        said = wrong_lengths(seekable, names, read_as, delimiter, **options)
-        raise ValueError(said.replace(repr(nul)[1:-1], r"\x00") if nul else said)
-    if odd := odd_years(table):
-        seekable.seek(0)
-        read_as = replace(read_as, dtypes={**how.dtypes, **dict.fromkeys(odd, "string")})
-        table = _read(seekable, read_as, delimiter, Lengths(quoted=False), **options)
-    table = with_nul(table, nul)
+        table, dropped = _read(text, marks, how, delimiter, long_rows=long_rows)
+    except pa.ArrowInvalid as error:
+        raise pa.ArrowInvalid(told(str(error), marks)) from None
     # Names are decoded here, and refused; a column of broken text is inferred to be binary.
     guessed = [field.name for field in table.schema if pa.types.is_binary(field.type)]
     table, broken = decoded(table, how)
     if broken:
-        table = with_dates(table, set(guessed) - read_as.dtypes.keys())
-    return counting(table, dropped=lengths.count, broken=broken)
+        table = with_dates(table, set(guessed) - how.dtypes.keys())
+    return counting(table, dropped=dropped, broken=broken)
+
+
+def _read(
+    text: bytes, marks: Marks, how: ReadConfig, delimiter: str, *, long_rows: bool
+) -> tuple[pa.Table, int]:
+    """The rows, and how many are left out because they are longer or shorter than the header."""
+    block = {"block_size": LARGE_BLOCK_BYTES} if long_rows else {}
+    has_quoted_ends = b'"' in text and b"\r" in text
+
+    def opened() -> Any:
+        whole = pa.BufferReader(text)
+        return pa.PythonFile(WholeLineEnds(whole), mode="r") if has_quoted_ends else whole
+
+    types, lengths = types_asked_for(how), Lengths(quoted=False)
+    table = csv.read_csv(opened(), **options_of(how, delimiter, lengths, types, **block))
+    if lengths.count and how.bad_rows == "error":
+        names = table.column_names
+        raise ValueError(wrong_lengths(opened(), names, how, delimiter, marks, **block))
+    if odd := odd_years(table):
+        types = {**types, **dict.fromkeys(odd, pa.string())}
+        anew = options_of(how, delimiter, Lengths(quoted=False), types, **block)
+        table = csv.read_csv(opened(), **anew)
+    return restored(table, marks), lengths.count
 
 
 def wrong_lengths(
-    file: Any, names: Collection[str], how: ReadConfig, delimiter: str, **options: Any
+    file: Any,
+    names: Collection[str],
+    how: ReadConfig,
+    delimiter: str,
+    marks: Marks,
+    **options: Any,
 ) -> str:
     """What is wrong with rows that do not have a field for each of `names`.
 
     Reads the file once more, batch by batch in one thread, which alone knows the rows' numbers.
+
+    Args:
+        file: The open file, in UTF-8 and without odd characters.
+        names: Of the columns.
+        how: What means missing, and whether rows may be shown.
+        delimiter: What stands between fields.
+        marks: What stands for odd characters.
+        options: More options of reading.
     """
     lengths = Lengths(quoted=not how.pii)
     types = dict.fromkeys(names, pa.binary())
-    options = {"use_threads": False, **options}
-    made = options_of(how, how.delimiter or delimiter, lengths, types, **options)
+    made = options_of(how, delimiter, lengths, types, use_threads=False, **options)
     with csv.open_csv(file, **made) as reader:
-        for _ in reader:
-            pass
+        fitting = sum(batch.num_rows for batch in reader)
     shown = ", ".join(lengths.shown) + (", ..." if lengths.count > len(lengths.shown) else "")
-    return (
-        f"{lengths.count:,} rows do not have {len(names)} fields ({shown}); "
-        "bad_rows=drop leaves them out"
-    )
-
-
-def _read(file: Any, how: ReadConfig, delimiter: str, lengths: Lengths, **options: Any) -> pa.Table:
-    # Bytes first, since Arrow does not say in which row text is broken.
-    types = {
-        name: pa.binary() if kind == pa.string() else kind
-        for name, kind in types_asked_for(how).items()
-    }
-    return csv.read_csv(
-        file, **options_of(how, how.delimiter or delimiter, lengths, types, **options)
-    )
+    remedy = "bad_rows=drop leaves them out"
+    if fitting < lengths.count:
+        remedy = f"is the first line the header, and {delimiter!r} the delimiter?"
+    said = f"{lengths.count:,} rows do not have {len(names)} fields ({shown}); {remedy}"
+    return told(said, marks)
 
 
 def types_asked_for(how: ReadConfig) -> dict[str, pa.DataType]:
@@ -179,17 +162,17 @@ def options_of(
     types: Mapping[str, pa.DataType],
     **reading: Any,
 ) -> dict[str, Any]:
-    """Arrow's options for a CSV file.
+    """Arrow's options for a CSV file, which is to be in UTF-8 without odd characters.
 
     Args:
-        how: Encoding, and what means missing.
+        how: What means missing.
         delimiter: What stands between fields.
         lengths: Takes note of rows that are longer or shorter than the header.
         types: Of columns whose type is not to be guessed.
         reading: More options of reading.
     """
     return {
-        "read_options": csv.ReadOptions(encoding=how.encoding, **reading),
+        "read_options": csv.ReadOptions(**reading),
         "parse_options": csv.ParseOptions(
             delimiter=delimiter, newlines_in_values=True, invalid_row_handler=lengths
         ),
@@ -197,70 +180,6 @@ def options_of(
             column_types=dict(types),
             null_values=[*(_MISSING if how.default_missing else ()), *how.missing],
             strings_can_be_null=True,
+            check_utf8=False,  # known by now: see `marked`
         ),
     }
-
-
-class Dates:
-    """Which columns of text hold dates alone, as CSV would take them for such.
-
-    Args:
-        given: Columns that stay as they are.
-    """
-
-    def __init__(self, given: Collection[str]) -> None:
-        self._given = given
-        self._kinds: dict[str, dict[pa.DataType, bool]] = {}
-
-    def look(self, table: pa.Table) -> None:
-        """Takes note of some rows; all are to be looked at before any is cast."""
-        for name, words in zip(table.column_names, table.columns, strict=True):
-            no_words = name in self._given or not pa.types.is_string(words.type)
-            if no_words or words.null_count == len(words):
-                continue
-            # Kinds that all values so far were of, and whether their years are odd.
-            kinds = self._kinds.setdefault(name, dict.fromkeys(_DATES, False))
-            for kind in list(kinds):
-                try:
-                    kinds[kind] |= _has_odd_years(words.cast(kind))
-                except pa.ArrowInvalid:
-                    del kinds[kind]
-
-    def cast(self, table: pa.Table) -> pa.Table:
-        """The rows with dates in these columns, of the first kind that fits all."""
-        for name, kinds in self._kinds.items():
-            kind, odd = next(iter(kinds.items()), (None, True))
-            if not odd:
-                place = table.column_names.index(name)
-                table = table.set_column(place, name, table[name].cast(kind))
-        return table
-
-
-def with_dates(table: pa.Table, names: Collection[str]) -> pa.Table:
-    """The table with these columns as dates where each of their texts is one, as in CSV."""
-    dates = Dates(set(table.column_names).difference(names))
-    dates.look(table)
-    return dates.cast(table)
-
-
-def without_odd_years(table: pa.Table) -> pa.Table:
-    """Dates before the year 1 or after 9999, which Python cannot hold, as the text they were."""
-    for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if _has_odd_years(column):
-            table = table.set_column(place, name, pc.cast(column, pa.string()))
-    return table
-
-
-def odd_years(table: pa.Table) -> list[str]:
-    """Columns with dates before the year 1 or after 9999."""
-    columns = zip(table.column_names, table.columns, strict=True)
-    return [name for name, column in columns if _has_odd_years(column)]
-
-
-def _has_odd_years(column: pa.ChunkedArray) -> bool:
-    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
-        return False
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp(column.type.unit))  # no need to know the zone
-    first, last = (pc.year(end).as_py() for end in pc.min_max(column).values())
-    return first is not None and not 1 <= first <= last <= _LAST_YEAR

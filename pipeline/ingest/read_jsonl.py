@@ -15,9 +15,10 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from pipeline.ingest.config import ReadConfig
+from pipeline.ingest.csv_dates import Dates
 from pipeline.ingest.jsonl_lines import Mender
 from pipeline.ingest.jsonl_text import Block, text_blocks
-from pipeline.ingest.read_csv import Dates, types_asked_for
+from pipeline.ingest.read_csv import types_asked_for
 from pipeline.ingest.read_text import without_words
 
 BLOCK_BYTES = 16 << 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
@@ -41,10 +40,10 @@ def mark_broken() -> None:
     codecs.register_error("marked", lambda error: (BROKEN, error.end))  # type: ignore[attr-defined]
 
 
-def in_utf8(raw: bytes, encoding: str) -> io.BytesIO:
+def in_utf8(raw: bytes, encoding: str) -> bytes:
     """`raw` in UTF-8, but for a byte that is none wherever it is of another encoding."""
     mark_broken()
-    return io.BytesIO(raw.decode(encoding, "marked").encode("utf-8", "surrogateescape"))
+    return raw.decode(encoding, "marked").encode("utf-8", "surrogateescape")
 
 
 def without_words(table: pa.Table, words: Sequence[str]) -> pa.Table:

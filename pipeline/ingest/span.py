@@ -22,7 +22,7 @@ from pipeline.core.records import FileFacts
 from pipeline.core.schema import dump
 from pipeline.ingest.config import FileSource, SpanConfig
 from pipeline.ingest.locate import LocalFile, local_file
-from pipeline.ingest.read import EmptyTableError
+from pipeline.ingest.read_errors import EmptyTableError
 from pipeline.ingest.rows import Portion, Rows, fitted
 
 PLACEHOLDER = "{date}"

@@ -17,18 +17,12 @@ from pyarrow import parquet
 
 from pipeline.core.parquet import parquet_rows
 from pipeline.ingest.config import ReadConfig
+from pipeline.ingest.csv_dates import odd_years
+from pipeline.ingest.file_format import file_kind, opened
 from pipeline.ingest.privacy import protect
-from pipeline.ingest.read import (
-    UNREADABLE,
-    as_asked,
-    checked,
-    explained,
-    file_kind,
-    of_columns,
-    opened,
-    read_table,
-)
-from pipeline.ingest.read_csv import broken_rows, dropped_rows, odd_years
+from pipeline.ingest.read import as_asked, checked, of_columns, read_table
+from pipeline.ingest.read_counts import broken_rows, dropped_rows
+from pipeline.ingest.read_errors import UNREADABLE, explained
 from pipeline.ingest.read_jsonl import JsonLines
 from pipeline.ingest.read_text import unchecked
 from pipeline.ingest.stream_csv import CsvFile, ReadWholeError, UnevenError

@@ -10,18 +10,19 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
 from pipeline.ingest.config import ReadConfig
-from pipeline.ingest.csv_blocks import UncutError, read_blocks
-from pipeline.ingest.csv_nul import NUL
+from pipeline.ingest.csv_blocks import UncutError, first_rows, read_blocks
+from pipeline.ingest.csv_dates import Dates, odd_years
+from pipeline.ingest.csv_marks import Marks, in_types_of, marks_for, restored
+from pipeline.ingest.csv_text import Utf8File, WholeLineEnds, is_plain_file, texts
 from pipeline.ingest.read_csv import (
-    Dates,
     Lengths,
-    odd_years,
     options_of,
     types_asked_for,
     wrong_lengths,
@@ -86,7 +87,7 @@ class CsvFile:
         self._opened = opened
         self._how = how
         self._delimiter = how.delimiter or delimiter
-        self._in_blocks = is_utf8(how.encoding)
+        self._in_blocks = True
         self._guessed = pa.schema([])
         self.dropped = self.broken = 0
 
@@ -107,7 +108,7 @@ class CsvFile:
         while True:
             lengths = Lengths(quoted=False)
             try:
-                with self._opened() as file, self._read(file, lengths, types) as (schema, read):
+                with self._read(lengths, types) as (schema, read):
                     self._guessed = schema
                     tables = self._tables(read, lengths)
                     if dates is None and (dates := self._broken_dates(schema)):
@@ -126,38 +127,57 @@ class CsvFile:
                 types, dates = self._widened(types, error), None
 
     def uneven(self) -> str:
-        """What is wrong with rows that are longer or shorter than the header.
-
-        Raises:
-            ReadWholeError: There are NUL bytes.
-        """
-        if self._has_nul():
-            raise ReadWholeError
-        with self._opened() as file:
-            names, size = self._guessed.names, BLOCK_BYTES
-            return wrong_lengths(file, names, self._how, self._delimiter, block_size=size)
+        """What is wrong with rows that are longer or shorter than the header."""
+        marks, how, size = self._marks(), self._how, BLOCK_BYTES
+        with self._arrows(marks) as file:
+            names = self._guessed.names
+            return wrong_lengths(file, names, how, self._delimiter, marks, block_size=size)
 
     @contextmanager
     def _read(
-        self, file: Any, lengths: Lengths, types: Mapping[str, pa.DataType]
+        self, lengths: Lengths, types: Mapping[str, pa.DataType]
     ) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
         """Names and types, and the rows as Arrow reads them."""
         options = partial(options_of, self._how, self._delimiter, types=types)
         if self._in_blocks:
-            with read_blocks(file, BLOCK_BYTES, options, lengths.add) as read:
+            with (
+                self._in_utf8({}) as file,
+                read_blocks(file, BLOCK_BYTES, options, lengths.add) as read,
+            ):
                 yield read
-        else:
-            if self._has_nul():
-                raise ReadWholeError
-            with csv.open_csv(file, **options(lengths, block_size=BLOCK_BYTES)) as reader:
-                yield reader.schema, (pa.Table.from_batches([batch]) for batch in reader)
+            return
+        marks = self._marks()
+        with (
+            self._arrows(marks) as file,
+            csv.open_csv(file, **options(lengths, block_size=BLOCK_BYTES)) as reader,
+        ):
+            first = restored(first_rows(reader), marks)
+            later = (restored(pa.Table.from_batches([batch]), marks) for batch in reader)
+            yield first.schema, map(partial(in_types_of, first.schema), chain([first], later))
 
-    def _has_nul(self) -> bool:
-        """Whether there are NUL bytes, which Arrow's parser does not stand."""
-        if "a".encode(self._how.encoding) != b"a":
-            return False  # of UTF-16, where every second byte is zero
+    @contextmanager
+    def _in_utf8(self, marks: Marks) -> Iterator[Any]:
+        """The file with what stands for odd characters in their place."""
         with self._opened() as file:
-            return any(NUL in block for block in iter(lambda: file.read(BLOCK_BYTES), b""))
+            encoding = self._how.encoding
+            plain = is_utf8(encoding) and not marks
+            yield file if plain else Utf8File(file, encoding, BLOCK_BYTES, marks)
+
+    @contextmanager
+    def _arrows(self, marks: Marks) -> Iterator[pa.PythonFile]:
+        """The same for Arrow, which cuts it into blocks itself."""
+        with self._in_utf8(marks) as file:
+            yield pa.PythonFile(WholeLineEnds(file), mode="r")
+
+    def _marks(self) -> Marks:
+        """What is to stand for odd characters anywhere in the file."""
+        encoding = self._how.encoding
+        if is_utf8(encoding):  # the look costs little, where hardly a file has any
+            with self._opened() as file:
+                if is_plain_file(file, BLOCK_BYTES):
+                    return {}
+        with self._opened() as file:
+            return marks_for(texts(file, encoding, BLOCK_BYTES))
 
     def _tables(self, read: Iterator[pa.Table], lengths: Lengths) -> Iterator[pa.Table]:
         names = self._guessed.names
@@ -187,13 +207,8 @@ class CsvFile:
     ) -> Mapping[str, pa.DataType]:
         """The types to try next, after a value that did not fit."""
         found = _MISFIT.search(str(error))
-        if found is None:
+        if found is None or not self._guessed.names:  # in the first rows, of a type asked for
             raise ReadWholeError from error
-        if not self._guessed.names:  # broken text in the first rows of a column that is asked for
-            as_bytes = {n: pa.binary() if k == pa.string() else k for n, k in types.items()}
-            lengths = Lengths(quoted=False)
-            with self._opened() as file, self._read(file, lengths, as_bytes) as (schema, _):
-                self._guessed = schema
         # Where the first rows do not fit already, the file was not opened with the latest types.
         field = self._guessed.field(int(found[1]))
         kind = types.get(field.name, field.type)

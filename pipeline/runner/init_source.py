@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from pipeline.ingest.config import FileSource
+from pipeline.ingest.file_format import file_kind
 from pipeline.ingest.locate import LocalFile, local_file
-from pipeline.ingest.read import file_kind
 from pipeline.ingest.rows import scratch_folder
 from pipeline.ingest.stream import write_rows
 

@@ -14,7 +14,7 @@ from pipeline.core.artifacts import Artifacts
 from pipeline.core.records import SourceRecord
 from pipeline.core.stage import Context
 from pipeline.core.tracking import Journal
-from pipeline.ingest import STAGE
+from pipeline.ingest import STAGE, stream
 
 CSV = "id,word,number\n1,a,1.5\n2,é,\n3,,-2\n"
 """Three rows with a word that is not ASCII, a missing word and a missing number."""
@@ -88,3 +88,17 @@ def failing(ingest: Ingest) -> Callable[..., str]:
         return str(error.value)
 
     return fail
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs of `same` in which a file was read at once."""
+    runs: list[str] = []
+
+    def watched(path: Path, *rest: Any, **options: Any) -> Any:
+        runs.append(path.parent.name)
+        return read_table(path, *rest, **options)
+
+    read_table = stream.read_table
+    monkeypatch.setattr(stream, "read_table", watched)
+    return runs

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
+import re
 import sqlite3
 import zipfile
 from collections.abc import Callable
@@ -86,6 +89,36 @@ def test_damaged_and_foreign_files(
     ingest: Ingest, failing: Failing, name: str, content: bytes, said: str
 ) -> None:
     assert said in failing(ingest.write(name, content))
+
+
+def zipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.csv", content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("above", [0, 100_000_000], ids=["in batches", "whole"])
+@pytest.mark.parametrize(
+    ("pack", "ending", "compression"),
+    [
+        (gzip.compress, ".gz", "gzip"),
+        (bz2.compress, ".bz2", "bz2"),
+        (lzma.compress, ".xz", "xz"),
+        (zipped, ".zip", "zip"),
+        (lambda content: pa.compress(content, "zstd", asbytes=True), ".zst", "zstd"),
+    ],
+    ids=["gzip", "bz2", "xz", "zip", "zstd"],
+)
+def test_a_packed_file_whose_name_does_not_say_so(
+    ingest: Ingest, pack: Callable[[bytes], bytes], ending: str, compression: str, above: int
+) -> None:
+    source = {"kind": "file", "path": ingest.write("a.csv", pack(CSV.encode()))}
+    said = f"packed: end its name in {ending}, or set compression to {compression}"
+    for bad_rows in ("error", "drop"):
+        with pytest.raises(DataError, match=re.escape(said)):
+            ingest.run({**source, "bad_rows": bad_rows}, stream_above_bytes=above)
+    assert len(ingest.run({**source, "compression": compression})) == 3
 
 
 def test_an_archive_of_two_files(ingest: Ingest, failing: Failing) -> None:
@@ -213,6 +246,15 @@ def test_rows_of_the_wrong_length_are_numbered_and_shown(ingest: Ingest, failing
     assert "2 rows do not have 2 fields" in message
     assert "row 2 has 3: '2,b,c', row 4 has 1: '4'" in message
     assert "bad_rows=drop" in message
+
+
+@pytest.mark.parametrize("above", ["# made by a tool\n", "Report\n\n", "sep=;\n"])
+@pytest.mark.parametrize("whole_bytes", [0, 10**9])
+def test_lines_above_the_header_are_suspected(ingest: Ingest, above: str, whole_bytes: int) -> None:
+    ingest.write("a.csv", above + CSV)
+    with pytest.raises(DataError, match=r"is the first line the header, and ',' the") as error:
+        ingest.run("a.csv", stream_above_bytes=whole_bytes)
+    assert "bad_rows=drop" not in str(error.value)
 
 
 def test_rows_of_the_wrong_length_are_left_out_and_counted(

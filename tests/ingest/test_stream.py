@@ -72,20 +72,6 @@ def same(files: Mapping[str, str | bytes], *run: Any, inexact: str = "", **optio
     return tables[1], batches[1]
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs of `same` in which a file was read at once."""
-    runs: list[str] = []
-
-    def watched(path: Path, *rest: Any, **options: Any) -> Any:
-        runs.append(path.parent.name)
-        return read_table(path, *rest, **options)
-
-    read_table = stream.read_table
-    monkeypatch.setattr(stream, "read_table", watched)
-    return runs
-
-
 def both(content: str | bytes, name: str = "t.csv", **options: Any) -> Any:
     """The same for one file."""
     return same({name: content}, {"kind": "file", "path": name, **options})
