@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.compose.diagnosis import explain_defaults, explain_values
+from pipeline.compose.diagnosis import explain_defaults, explain_values, refuse_mistyped_groups
 from pipeline.compose.files import PRIMARY, Groups, broken_yaml, read_groups
 from pipeline.compose.naming import nearest_keys
 from pipeline.compose.request import Request, read_request
@@ -43,6 +43,7 @@ def compose_with_hydra(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
     except _COMPOSE_ERRORS as error:
         failure = error
     else:
+        refuse_mistyped_groups(request.values, groups)
         return _resolved(composed)
     raise _explained(root, request, groups, failure)
 

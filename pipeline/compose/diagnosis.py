@@ -40,6 +40,22 @@ def explain_values(
     return None
 
 
+def refuse_mistyped_groups(values: Iterable[Override], groups: Groups) -> None:
+    """Raises a ConfigError for `+experimant=long`, which Hydra takes for a new key.
+
+    Every section of the config is a group, so that no stage would read such a key.
+
+    Args:
+        values: Overrides of single keys, in order.
+        groups: What can be chosen.
+    """
+    for override in values:
+        section = override.key_or_group.partition(".")[0]
+        added = override.is_add() or override.is_force_add()
+        if added and section not in groups.options and nearest(section, groups.options):
+            raise _unknown(section, str(override.input_line), groups.options, groups)
+
+
 def _dotted(plain: Mapping[str, Any]) -> set[str]:
     """Dotted keys of the values and of the sections that hold them."""
     leaves = set(flatten(plain))
@@ -68,7 +84,13 @@ def _unknown(key: str, line: str, known: Iterable[str], groups: Groups) -> Confi
     near = nearest_keys(key, known)
     choices = [name for name in near if name in groups.options]
     named = f"'{line}'" if line == key else f"'{key}' (in the override '{line}')"
-    remedy = f"did you mean {' or '.join(near)}?" if near else "see configs/ for the keys there are"
+    # Groups that no defaults list names are written with a plus, as configs/config.yaml says.
+    written = [
+        f"+{name}" if name in choices and name not in groups.chosen else name for name in near
+    ]
+    remedy = (
+        f"did you mean {' or '.join(written)}?" if near else "see configs/ for the keys there are"
+    )
     for group in choices:
         remedy += f" ({group} is one of {', '.join(groups.options[group])})"
     return ConfigError(

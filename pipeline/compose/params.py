@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +49,26 @@ def read_params(root: Path) -> dict[str, Any]:
         ) from None
 
 
-def write_params(root: Path, params: Mapping[str, Any], overrides: Sequence[str]) -> None:
+def write_params(
+    root: Path,
+    params: Mapping[str, Any],
+    overrides: Sequence[str],
+    told: Collection[str] = (),
+) -> None:
     """Publishes params.yaml and prints every key that changed; equal content is left alone.
 
     Args:
         root: The project folder.
         params: The whole composed config.
         overrides: What it was composed with, for the header.
+        told: Dotted keys whose change is printed elsewhere, and not here.
     """
     path = root / PARAMS
     text = _rendered(params, overrides)
     if path.exists():
         if path.read_bytes() == text.encode():
             return
-        _tell(path, params)
+        _tell(path, params, told)
     with publish_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
@@ -98,7 +104,7 @@ def _edited(text: str) -> bool:
     return bool(found) and checksum != _checksum(body)
 
 
-def _tell(path: Path, params: Mapping[str, Any]) -> None:
+def _tell(path: Path, params: Mapping[str, Any], told: Collection[str]) -> None:
     try:
         lines = changes(read_mapping(path), params)
     except ConfigError as error:
@@ -106,6 +112,8 @@ def _tell(path: Path, params: Mapping[str, Any]) -> None:
         return
     if lines and _edited(path.read_text(encoding="utf-8")):
         say(f"compose: {path.name} was edited by hand; these values are not kept (edit configs/):")
+    else:
+        lines = [line for line in lines if line.partition(": ")[0] not in told]
     for line in lines[:_MOST_CHANGES_SHOWN]:
         say(f"compose: {line}")
     if len(lines) > _MOST_CHANGES_SHOWN:

@@ -110,10 +110,15 @@ def _served(values: pd.Series[Any], column: Column) -> Any:
         raise DataError(
             f"column '{column.name}' holds {wrong.sum()} of {len(wrong)} values that are no "
             f"{_MEANING[column.dtype]}: {_examples(values, wrong)}",
-            expected=f"{column.dtype}: {_MEANING[column.dtype]}",
+            expected=f"{column.dtype}: {_MEANING[column.dtype]}"
+            + (", of the years 1 to 9999 in UTC" if _has_dates(values[wrong]) else ""),
             remedy=f"correct the table, or declare another kind for '{column.name}'",
         )
     return converted
+
+
+def _has_dates(values: pd.Series[Any]) -> bool:
+    return any(isinstance(value, datetime.date) for value in values)
 
 
 def _examples(values: pd.Series[Any], wrong: NDArray[np.bool_]) -> str:
@@ -219,12 +224,17 @@ def _number_word(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _date_word(value: datetime.date) -> str:
+def _date_word(value: datetime.date) -> str | None:
+    """A date as text; None where UTC would make it one of the year 0 or 10000."""
     if not isinstance(value, datetime.datetime):
         return value.isoformat()
     if value.tzinfo is None:
         return value.isoformat(timespec="seconds")
-    return value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    try:
+        moment = value.astimezone(datetime.UTC)
+    except OverflowError:
+        return None
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _dated(words: pd.Series[Any], column: Column) -> tuple[Any, NDArray[np.bool_]]:

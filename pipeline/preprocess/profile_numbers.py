@@ -9,6 +9,7 @@ from pipeline.preprocess import profile_statistics as statistics
 from pipeline.preprocess.profile_records import Association, ColumnKind
 from pipeline.preprocess.profile_statistics import Floats, Ints
 from pipeline.preprocess.profile_table import Labels, Sketch, Stack, Values
+from pipeline.preprocess.summary_cells import Moments
 
 _BINS = 30
 _FEWEST_CELLS, _MOST_CELLS = 10, 50
@@ -56,7 +57,7 @@ def _ordered(stack: Stack, values: Values) -> tuple[Floats, Floats]:
 
 def _runs(ordered: Floats) -> tuple[Floats, Ints]:
     """The different values of a sorted array, and how often each occurs."""
-    starts = np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
     return ordered[starts], np.diff(starts, append=len(ordered))
 
 
@@ -79,15 +80,21 @@ def _edges(train: Floats, others: Floats) -> Floats:
     """Edges of the histogram, wide enough for every split."""
     ranges = [_range(ordered) for ordered in (train, others) if len(ordered)]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-    return np.linspace(low, high, _BINS + 1)
+    half = _within_reach(low, high)
+    return np.linspace(low * half, high * half, _BINS + 1) / half
 
 
 def _range(ordered: Floats) -> tuple[float, float]:
     """The whole range of sorted values, or that of the middle 99 % where tails are long."""
-    low, start, end, high = _quantiles(ordered, np.array([0.0, 0.005, 0.995, 1.0]))
+    low, start, end, high = _quantiles(ordered, np.array([0.0, 0.005, 0.995, 1.0])).tolist()
     if end > start and high - low > _LONG_TAIL * (end - start):
-        return float(start), float(end)
-    return float(low), float(high)
+        return start, end
+    return low, high
+
+
+def _within_reach(low: float, high: float) -> float:
+    """1, or a half where the range from `low` to `high` is wider than float64 reaches."""
+    return 1.0 if np.isfinite(high - low) else 0.5
 
 
 def _bin(values: Values, inner: Floats) -> Ints:
@@ -98,7 +105,11 @@ def _bin(values: Values, inner: Floats) -> Ints:
 
 def _even_bin(values: Values, edges: Floats) -> Ints:
     """Bin of equal width of each number, the ends catching what lies beyond; -1 for NaN."""
-    place = (values.numbers - edges[0]) / (edges[-1] - edges[0]) * _BINS
+    low, high = float(edges[0]), float(edges[-1])
+    half = _within_reach(low, high)
+    # What lies beyond an end by more than float64 reaches is infinitely far, and in the last bin.
+    with np.errstate(over="ignore"):
+        place = (values.numbers * half - low * half) / (high * half - low * half) * _BINS
     return np.where(values.missing, -1, np.clip(place, 0, _BINS - 1)).astype(np.int64)
 
 
@@ -111,24 +122,26 @@ def _names(shown: Floats, kind: ColumnKind) -> list[str]:
 def _name(value: float, kind: ColumnKind) -> str:
     if kind == "date":
         return str(np.datetime_as_string(np.datetime64(int(value), "s")))
-    return f"{value:.10g}"
+    name = f"{value:.10g}"
+    # The largest float64 of all, rounded up, would be infinity.
+    return name if np.isfinite(float(name)) else repr(float(value))
 
 
 def _summary(ordered: Floats) -> dict[str, float]:
     if not len(ordered):
         return {}
     low, first, median, third, high = _quantiles(ordered, np.array([0, 0.25, 0.5, 0.75, 1]))
-    # Scaled by the largest magnitude, so that squares of huge values stay finite.
-    largest = max(abs(low), abs(high)) or 1.0
-    scaled = ordered / largest
+    # Scaled by a power of two, which keeps every digit, so that squares of huge values are finite.
+    size = int(np.frexp(max(abs(low), abs(high)))[1])
+    moments = Moments.of(np.ldexp(ordered, -size))
     return {
         "min": float(low),
         "quarter": float(first),
         "median": float(median),
         "three_quarters": float(third),
         "max": float(high),
-        "mean": float(scaled.mean() * largest),
-        "deviation": float(scaled.std() * largest),
+        "mean": float(np.ldexp(moments.mean, size)),
+        "deviation": float(np.ldexp(moments.deviation, size)),
     }
 
 

@@ -20,7 +20,6 @@ from pipeline.preprocess.profile_statistics import Bools, Floats, Ints
 
 Labels = Floats | Ints
 
-_HUGE = 1e300
 _BLOCK_ROWS = 100_000
 
 
@@ -218,11 +217,8 @@ def read(stack: Stack, name: str, features: FeatureSet) -> Values:
 
 
 def _finite(numbers: Floats) -> Floats:
-    """Infinity is missing; what is nearly infinite comes nearer, so that ranges stay finite.
-
-    Adding zero turns -0.0 into 0.0.
-    """
-    return np.clip(np.where(np.isinf(numbers), np.nan, numbers), -_HUGE, _HUGE) + 0.0
+    """Infinity is missing. Adding zero turns -0.0 into 0.0."""
+    return np.where(np.isinf(numbers), np.nan, numbers) + 0.0
 
 
 def _words(series: pd.Series) -> tuple[Ints, list[str]]:

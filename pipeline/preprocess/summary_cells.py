@@ -27,11 +27,13 @@ class Moments:
     """How many numbers, their mean, spread and ends.
 
     Means and spreads are put together by the formula of Chan, Golub and LeVeque (1979), so the
-    last digits depend on the parts, by about 1e-15 of the value.
+    last digits depend on the parts, by about 1e-15 of the value. The mean has a `rest`: of large
+    numbers that lie close together, its rounding alone would be as large as they are apart.
 
     Attributes:
         count: How many.
         mean: Their mean; 0 where there is none.
+        rest: What the mean lacks for want of digits.
         m2: Sum of squared differences from the mean.
         low: The smallest; infinity where there is none.
         high: The largest; minus infinity where there is none.
@@ -39,6 +41,7 @@ class Moments:
 
     count: int = 0
     mean: float = 0.0
+    rest: float = 0.0
     m2: float = 0.0
     low: float = np.inf
     high: float = -np.inf
@@ -49,14 +52,18 @@ class Moments:
         if not len(numbers):
             return cls()
         ends = float(numbers.min()), float(numbers.max())
+        rows = len(numbers) if counts is None else int(counts.sum())
         # Numbers too large to be squared are refused by name later.
         with np.errstate(over="ignore", invalid="ignore"):
-            if counts is None:
-                mean = float(numbers.mean())
-                return cls(len(numbers), mean, float(((numbers - mean) ** 2).sum()), *ends)
-            rows = int(counts.sum())
-            mean = float((numbers * counts).sum() / rows)
-            return cls(rows, mean, float((counts * (numbers - mean) ** 2).sum()), *ends)
+            total = numbers.sum() if counts is None else (numbers * counts).sum()
+            near = float(total / rows)
+            apart = numbers - near
+            weighted = apart if counts is None else apart * counts
+            lacking = float(weighted.sum() / rows)
+            squares = np.multiply(weighted, apart, out=apart).sum()
+            # What the rounding of the mean adds to the squares is taken off again.
+            m2 = float(squares - rows * np.float64(lacking) ** 2)
+        return cls(rows, *_with_rest(near, lacking), max(m2, 0.0), *ends)
 
     def add(self, numbers: Floats) -> None:
         """Adds finite numbers."""
@@ -66,12 +73,13 @@ class Moments:
         """Adds what `other` has seen."""
         if not other.count:
             return
+        if not self.count:
+            self.mean, self.rest = other.mean, other.rest
         count = self.count + other.count
-        with np.errstate(over="ignore", invalid="ignore"):
-            apart = other.mean - self.mean
-            self.m2 += other.m2 + float(np.float64(apart) ** 2) * self.count * other.count / count
-            # Exactly the other's mean where there was nothing before.
-            self.mean = self.mean + apart * other.count / count if self.count else other.mean
+        apart = (other.mean - self.mean) + (other.rest - self.rest)
+        self.m2 += other.m2 + apart * apart * self.count * other.count / count
+        mean, rest = _with_rest(self.mean, apart * other.count / count)
+        self.mean, self.rest = _with_rest(mean, self.rest + rest)
         self.count = count
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
@@ -79,6 +87,13 @@ class Moments:
     def deviation(self) -> float:
         """Standard deviation of the population (ddof 0)."""
         return float(np.sqrt(self.m2 / self.count)) if self.count else 0.0
+
+
+def _with_rest(one: float, other: float) -> tuple[float, float]:
+    """A sum and its rounding error, both exact (Knuth's two-sum)."""
+    total = one + other
+    its = total - one
+    return total, (one - (total - its)) + (other - its)
 
 
 @dataclass

@@ -82,7 +82,8 @@ def cluster(address: str, processes: int) -> Iterator[Workers]:
                     n_workers=processes,
                     threads_per_worker=1,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    # A free port: without an address it would be 8787, whoever has it already.
+                    dashboard_address="127.0.0.1:0",
                     worker_dashboard_address=None,
                 ) as local,
                 Client(local) as client,

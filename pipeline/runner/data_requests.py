@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core.errors import DataError
+from pipeline.ingest.config import Compression, Format, ReadConfig
+from pipeline.ingest.read import explained, file_kind, opened
 
 
 def request_rows(path: str, model: str | None = None) -> pd.DataFrame | None:
@@ -21,34 +25,19 @@ def request_rows(path: str, model: str | None = None) -> pd.DataFrame | None:
     still being written is passed over.
 
     Args:
-        path: The file.
+        path: The file, plain or packed (`.gz`, `.bz2`, `.xz`, `.zst`, `.zip`).
         model: Records that name another model are passed over; None: none are.
 
     Raises:
-        DataError: A later line is no such body, or none asks about a row of `model`.
+        DataError: A later line is no such body, none asks about a row of `model`, or what is
+            packed is damaged.
     """
-    file = Path(path)
-    if file.suffix not in {".jsonl", ".ndjson"} or not file.is_file():
-        return None
-    with file.open("rb") as lines:
+    with _lines(path) as lines:
         bodies = ((place, line, _body(line)) for place, line in enumerate(lines, 1) if line.strip())
         first = next(bodies, None)
         if first is None or first[2] is None:
             return None
-        rows: list[Mapping[str, Any]] = []
-        others: set[str] = set()
-        for place, line, body in chain([first], bodies):
-            if body is None and not line.endswith(b"\n"):
-                break
-            if body is None:
-                raise _no_body(place, path, "is no request body")
-            if model is not None and body.get("model") not in {None, model}:
-                others.add(str(body["model"]))
-                continue
-            asked = _rows(body)
-            if isinstance(asked, str):
-                raise _no_body(place, path, asked)
-            rows += asked
+        rows, others = _asked(chain([first], bodies), path, model)
     if not rows:
         named = ", ".join(sorted(others)[:10])
         raise DataError(
@@ -57,6 +46,47 @@ def request_rows(path: str, model: str | None = None) -> pd.DataFrame | None:
             remedy="take the log of the model that register.name names" if others else "",
         )
     return pd.DataFrame(rows)
+
+
+@contextmanager
+def _lines(path: str) -> Iterator[Iterable[bytes]]:
+    """Lines of a file of JSON lines, unpacked; none where it is another file."""
+    how = ReadConfig()
+    kind, compression = _kind(path, how)
+    if kind != "jsonl" or not Path(path).is_file():
+        yield ()
+        return
+    with explained(path, kind, how), opened(Path(path), compression) as file:
+        yield io.BufferedReader(file)
+
+
+def _kind(path: str, how: ReadConfig) -> tuple[Format | None, Compression]:
+    """Format and compression by the name; no format where it does not say one."""
+    try:
+        return file_kind(path, path, how)
+    except DataError:
+        return None, "none"
+
+
+def _asked(
+    bodies: Iterable[tuple[int, bytes, Mapping[str, Any] | None]], path: str, model: str | None
+) -> tuple[list[Mapping[str, Any]], set[str]]:
+    """The rows asked about, and the other models that were asked."""
+    rows: list[Mapping[str, Any]] = []
+    others: set[str] = set()
+    for place, line, body in bodies:
+        if body is None and not line.endswith(b"\n"):
+            break
+        if body is None:
+            raise _no_body(place, path, "is no request body")
+        if model is not None and body.get("model") not in {None, model}:
+            others.add(str(body["model"]))
+            continue
+        asked = _rows(body)
+        if isinstance(asked, str):
+            raise _no_body(place, path, asked)
+        rows += asked
+    return rows, others
 
 
 def _no_body(place: int, path: str, said: str) -> DataError:

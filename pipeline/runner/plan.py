@@ -23,6 +23,7 @@ from pipeline.core.stage import Stage
 from pipeline.runner.dvc_lock import release_dead
 
 _MOST_KEYS_SHOWN = 6
+_INVALID = re.compile(r"'(?:\./)?(dvc\.(?:lock|yaml))' is invalid")
 _BLOCKED_BY = re.compile(r"is being blocked by:\s*\(PID (\d+)\)")
 
 
@@ -72,9 +73,10 @@ class Status:
                     f"a run goes on in this project (process {holder[1]})",
                     remedy="wait until it has ended, or end it, then try again",
                 )
+            broken = _INVALID.search(err)
             raise PipelineError(
                 f"`dvc status` failed: {err.strip() or out.strip()}",
-                remedy="run `pipeline doctor`",
+                remedy=f"run `git checkout {broken[1]}`" if broken else "run `pipeline doctor`",
             )
         # Warnings may stand before the JSON object.
         answer: dict[str, list[Any]] = json.loads(out[out.index("{") :])

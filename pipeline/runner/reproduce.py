@@ -22,7 +22,7 @@ from pipeline.runner.execute import EXIT_INTERRUPTED, stage_state
 from pipeline.runner.plan import StagePlan, Status, dvc_environment, make_plan
 from pipeline.runner.stages import CONFIGURED, STAGES
 from pipeline.runner.stale import changed_secrets, tell_stale_warm_start
-from pipeline.runner.summary import print_summary
+from pipeline.runner.summary import print_summary, tell_reasons
 from pipeline.runner.warm import flush_in_warm_process, warm_process
 
 
@@ -57,7 +57,8 @@ def run(root: Path, overrides: Sequence[str]) -> int:
         drop_damaged_params(root)
         params, plans = plan_run(root, overrides)
         record_overrides(root, overrides)
-        write_params(root, params, overrides)
+        told = {reason.partition(": ")[0] for plan in plans for reason in plan.reasons}
+        write_params(root, params, overrides, told)
         tell_stale_warm_start(root, params)
         if not any(plan.run for plan in plans):
             print_summary(root, plans, time.monotonic() - started)
@@ -79,9 +80,7 @@ def drop_damaged_params(root: Path) -> None:
 def _reproduce(
     root: Path, params: Mapping[str, Any], plans: Sequence[StagePlan], started: float
 ) -> int:
-    for plan in plans:
-        if plan.run:
-            say(f"{plan.stage}: {'; '.join(plan.reasons)}")
+    tell_reasons(plans)
     begun = time.time()
     identity = tracking.open_run(root, params)
     heavy = [stage.name for stage in STAGES if stage.heavy]

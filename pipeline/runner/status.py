@@ -23,20 +23,35 @@ def read_status(root: Path) -> dict[str, Any]:
     """Everything that stands in the project, as plain data; what is missing is None.
 
     Keys: `stages` (name to state, seconds, age_seconds), `source`, `trained`, `metrics`,
-    `verdict`, `registered`, `exported`, `served` (label to version).
+    `verdict`, `registered`, `exported`, `served` (label to version), `damaged` (what is wrong with
+    files that are there and cannot be read).
     """
     artifacts = Artifacts(root)
+    damaged: list[str] = []
+
+    def found(path: Path, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except PipelineError as error:
+            if path.exists():
+                damaged.append(error.came)
+            return None
+
     return {
         "stages": {stage.name: _stage(root, stage.name) for stage in STAGES},
-        "source": _or_none(lambda: dump(artifacts.source.read())),
-        "trained": _or_none(
-            lambda: _aged(artifacts.training.path, dump(artifacts.training.read()))
+        "source": found(artifacts.source.path, lambda: dump(artifacts.source.read())),
+        "trained": found(
+            artifacts.training.path,
+            lambda: _aged(artifacts.training.path, dump(artifacts.training.read())),
         ),
-        "metrics": _or_none(lambda: read_json(artifacts.metrics).get("test")),
-        "verdict": _or_none(lambda: dump(artifacts.verdict.read())),
-        "registered": _or_none(lambda: dump(artifacts.registration.read())),
-        "exported": _or_none(lambda: _exported(artifacts)),
-        "served": _or_none(lambda: _served(artifacts)),
+        "metrics": found(artifacts.metrics, lambda: read_json(artifacts.metrics).get("test")),
+        "verdict": found(artifacts.verdict.path, lambda: dump(artifacts.verdict.read())),
+        "registered": found(
+            artifacts.registration.path, lambda: dump(artifacts.registration.read())
+        ),
+        "exported": found(artifacts.export.path, lambda: _exported(artifacts)),
+        "served": found(artifacts.serving_config, lambda: _served(artifacts)),
+        "damaged": damaged,
     }
 
 
@@ -92,7 +107,7 @@ def print_status(status: Mapping[str, Any]) -> None:
     console = Console()
     console.print(table)
     for line in _lines(status):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _lines(status: Mapping[str, Any]) -> list[str]:
@@ -115,6 +130,7 @@ def _lines(status: Mapping[str, Any]) -> list[str]:
     for name, model in (served or {}).items():
         labels = ", ".join(f"{label} = {version}" for label, version in model["labels"].items())
         lines.append(f"to serve    {name}: versions {model['versions']}, {labels or 'no labels'}")
+    lines += [f"damaged     {came}" for came in status["damaged"]]
     return lines
 
 

@@ -1,8 +1,9 @@
-"""The end of a run for people: what ran, what was cached and why, and what came out."""
+"""A run for people: why stages are going to run; what ran, what was cached, what came out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,16 @@ _HEADLINES = ("auc", "pr_auc", "accuracy", "macro_f1", "log_loss", "rmse", "mae"
 """Test metrics worth a line, where the task has them."""
 
 
+def tell_reasons(plans: Sequence[StagePlan]) -> None:
+    """Prints what is going to run, and why: a line for stages in a row that have the same reasons.
+
+    Args:
+        plans: One per stage, in order.
+    """
+    for reasons, those in groupby((plan for plan in plans if plan.run), lambda one: one.reasons):
+        say(f"{', '.join(plan.stage for plan in those)}: {'; '.join(reasons)}")
+
+
 def print_summary(
     root: Path,
     plans: Sequence[StagePlan],
@@ -27,7 +38,7 @@ def print_summary(
     *,
     complete: bool = True,
 ) -> None:
-    """Prints the table of stages and what stands now.
+    """Prints the table of stages and what stands now; `tell_reasons` has told why they ran.
 
     Args:
         root: The project.
@@ -45,9 +56,9 @@ def print_summary(
     stopped = False
     for place, (plan, state) in enumerate(zip(plans, states, strict=True)):
         if state is not None:
-            reasons = "; ".join(plan.reasons) or "DVC asked for it"
             ended = "killed" if state.state == "running" else state.state
-            table.add_row(plan.stage, ended, f"{state.seconds:.1f}", reasons)
+            why = "" if plan.run else "DVC asked for it"
+            table.add_row(plan.stage, ended, f"{state.seconds:.1f}", why)
             stopped = stopped or state.state != "done"
         elif stopped or (plan.run and place > last and not complete):
             table.add_row(plan.stage, "not reached", "", "")

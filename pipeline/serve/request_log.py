@@ -130,6 +130,8 @@ class RequestLog:
     def _write(self, lines: list[str]) -> None:
         text = "".join(lines).encode()
         path = self.options.path
+        # The folder may have been deleted, or moved away as a whole, since the last line.
+        path.parent.mkdir(parents=True, exist_ok=True)
         size = path.stat().st_size if path.exists() else 0
         if size and size + len(text) > self.options.max_bytes:
             rotate(path, self.options.files)

@@ -65,6 +65,12 @@ def test_an_experiment_chooses_and_the_command_line_wins(root: Path):
     assert (composed["model"]["name"], composed["train"]["epochs"]) == ("dcn", 100)
 
 
+def test_a_new_key_may_be_called_like_a_group(root: Path):
+    composed = compose(root, ["+data.columns.model={kind: text}", "+train.dbug=1"])
+    assert composed["data"]["columns"]["model"] == {"kind": "text"}
+    assert composed["train"]["dbug"] == 1
+
+
 def test_new_keys_and_keys_left_out(root: Path):
     composed = compose(root, ["+data.columns.temp={kind: numeric}", "~data.columns.carrier"])
     assert list(composed["data"]["columns"]) == ["distance", "temp"]

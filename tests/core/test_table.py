@@ -166,6 +166,21 @@ def test_odd_dates_by_their_format() -> None:
     assert served(zones, "string", format="%Y-%m-%d %z") == ["2013-12-30T22:00:00Z"]
 
 
+@pytest.mark.parametrize(("year", "hours"), [(1, 5), (9999, -5)])
+def test_moments_that_no_year_of_utc_holds_are_named(year: int, hours: int) -> None:
+    zone = datetime.timezone(datetime.timedelta(hours=hours))
+    month, day, hour = (1, 1, 0) if year == 1 else (12, 31, 23)
+    moment = datetime.datetime(year, month, day, hour, tzinfo=zone)
+    values = pd.Series(["2024-02-29", moment, None], dtype=object)
+    with pytest.raises(DataError, match=r"holds 1 of 3 values .*datetime\(") as error:
+        served(values, "string")
+    assert "of the years 1 to 9999 in UTC" in str(error.value)
+    _, wrong = convert(values, Column(name="x", dtype="string"))
+    assert wrong.tolist() == [False, True, False]
+    near = moment.replace(day=2 if year == 1 else 30)
+    assert served(pd.Series([near], dtype=object), "string")[0].startswith(f"{year:04}-")
+
+
 def test_text_of_another_date_format_is_refused() -> None:
     with pytest.raises(DataError, match=r"1 of 2 values .* '12/31/2013'"):
         served(pd.Series(["31.12.2013", "12/31/2013"]), "string", format="%d.%m.%Y")

@@ -244,6 +244,37 @@ def test_values_at_the_edge_of_float64(tmp_path):
     json.loads((tmp_path / "profile.json").read_text(), parse_constant=pytest.fail)
 
 
+def test_numbers_near_the_end_of_float64_are_shown_as_they_are():
+    frame = table()
+    ends = np.where(frame.index % 2 == 0, -1.7e308, 1.6e308)
+    frame["few"] = np.where(frame.index % 3 == 0, 1.7976931348623157e308, 1.5e308)
+    frame["many"] = ends * np.linspace(1, 0.5, len(frame))
+    frame["tail"] = np.where(frame.index == 10, 1.7e308, frame["age"])
+    profile = describe_table(split(frame), feature_set(frame), (), DRIFT)
+    few, many, tail = (column(profile, name) for name in ("few", "many", "tail"))
+    assert few.distribution.names == ("1.5e+308", "1.7976931348623157e+308")
+    assert few.distribution.counts["train"] == (533, 267)
+    assert few.summary["max"] == 1.7976931348623157e308
+    assert 1.5e308 < few.summary["mean"] < 1.7e308
+    low, high = frame["many"].min(), frame["many"].max()
+    assert (many.summary["min"], many.summary["max"]) == (low, high)
+    assert (many.distribution.edges[0], many.distribution.edges[-1]) == (low, high)
+    assert np.flatnonzero(many.distribution.counts["train"])[[0, -1]].tolist() == [0, 29]
+    assert tail.summary["max"] == 1.7e308
+    assert tail.distribution.edges[-1] < 100
+    assert tail.distribution.counts["train"][-1] >= 1
+
+
+def test_the_spread_of_large_numbers_that_lie_close_together():
+    frame = table()
+    small = np.random.default_rng(0).integers(0, 20, len(frame)).astype("float64")
+    frame["code"], frame["small"] = 2.0**53 + 2 * small, 2 * small
+    profile = describe_table(split(frame), feature_set(frame), (), DRIFT)
+    code, alone = (column(profile, name).summary for name in ("code", "small"))
+    assert code["deviation"] == pytest.approx(alone["deviation"], rel=1e-12)
+    assert code["mean"] - 2.0**53 == pytest.approx(alone["mean"], abs=1)
+
+
 @pytest.mark.parametrize("pair", [(2.0**53, 2.0**53 + 2), (0.0, 5e-324), (1.0, np.nextafter(1, 2))])
 def test_neighbouring_numbers_have_a_bar_each(pair, task):
     frame = table(task=task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -66,6 +67,20 @@ def test_moments_of_parts(values: list[float], random: Any):
         assert (found.low, found.high) == (known.min(), known.max())
         assert found.mean == pytest.approx(known.mean(), rel=1e-12, abs=1e-9)
         assert found.deviation == pytest.approx(known.std(), rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("middle", "spread"), [(2.0**53, 3.0), (-(2.0**60), 4000.0), (1e15, 1.0), (1.0, 1e-14)]
+)
+def test_numbers_that_are_large_and_close_together(middle: float, spread: float):
+    numbers = middle + np.random.default_rng(0).normal(0, spread, 3001)
+    known = [Fraction(number) for number in numbers.tolist()]
+    mean = sum(known) / len(known)
+    deviation = float(sum((number - mean) ** 2 for number in known) / len(known)) ** 0.5
+    parts = [Moments.of(part) for part in np.array_split(numbers, 37)]
+    for found in (Moments.of(numbers), Moments.of(*occurring(numbers)), merged(parts, Random(0))):
+        assert found.deviation == pytest.approx(deviation, rel=1e-14)
+        assert abs(Fraction(found.mean) - mean) <= np.spacing(abs(middle)) / 2
 
 
 @_LAW

@@ -115,7 +115,7 @@ def test_a_scheduler_elsewhere_is_asked_and_one_that_is_gone_is_named(
 ):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         address = {"dask": {**RULES["dask"], "address": cluster.scheduler_address}}
         dask = run(tmp_path / "dask", "dask", 2, **address)

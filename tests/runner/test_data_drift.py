@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipeline.cli import run_command
@@ -203,6 +205,38 @@ def test_a_request_log_is_compared_without_other_models_and_broken_ends(
     (here / "log.jsonl").write_text(text + '{"time": 3.0, "mod')
     code, (report,) = drift(capsys, str(here / "log.jsonl"))
     assert (code, report["rows"][1]) == (0, 400)
+
+
+def pack(path: Path, ending: str) -> Path:
+    """The file as programs leave it that pack old logs."""
+    packed = path.with_name(path.name + ending)
+    if ending == ".zip":
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.write(path, path.name)
+    else:
+        with pa.CompressedOutputStream(str(packed), "gzip" if ending == ".gz" else "zstd") as file:
+            file.write(path.read_bytes())
+    return packed
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst", ".zip"])
+def test_a_packed_request_log_is_read_as_one(
+    here: Path, capsys: pytest.CaptureFixture[str], ending: str
+):
+    asked = orders(400, seed=1).drop(columns=["number", "late"]).assign(shop="west")
+    (here / "log.jsonl").write_text("\n".join(bodies(asked)))
+    code, (report,) = drift(capsys, str(pack(here / "log.jsonl", ending)))
+    assert (code, report["rows"][1], drifted(report)) == (1, 400, {"shop"})
+
+
+def test_a_packed_request_log_that_is_cut_off_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    (here / "log.jsonl").write_text("\n".join(bodies(orders(400, seed=1))))
+    packed = pack(here / "log.jsonl", ".gz")
+    packed.write_bytes(packed.read_bytes()[:-500])
+    assert run_command(["data", "drift", str(packed)]) == 1
+    assert f"{packed} cannot be read as jsonl" in capsys.readouterr().err
 
 
 def test_columns_that_no_log_holds_are_left_out(

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import run_command
+from pipeline.compose.params import write_params
 from pipeline.core.errors import BusyError
 from pipeline.runner import plan, reproduce, ui
+from pipeline.runner.execute import StageState, stage_state
 from pipeline.runner.plan import StagePlan, Status
-from pipeline.runner.summary import print_summary
+from pipeline.runner.summary import print_summary, tell_reasons
 
 
 @pytest.fixture
@@ -72,6 +74,38 @@ def test_a_run_that_goes_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     with pytest.raises(BusyError, match=r"a run goes on in this project \(process 4711\)"):
         Status(tmp_path).read()
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_a_reason_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ran: bool
+) -> None:
+    """At the beginning, and not again at the end; keys of params.yaml by the stages they run."""
+    write_params(tmp_path, {"train": {"epochs": 1}, "old": 0}, [])
+    plans = [StagePlan("train", ["train.epochs: 1 -> 2"])]
+    plans += [StagePlan(name, ["it has never run here"]) for name in ("evaluate", "export")]
+    begun = time.time()
+    for one in plans if ran else []:
+        state = StageState(
+            stage=one.stage,
+            run="r",
+            state="done",
+            started_at=begun + 1,
+            seconds=2.5,
+            peak_memory_bytes=0,
+            exit_code=0,
+            message="",
+        )
+        stage_state(tmp_path, one.stage).write(state)
+    write_params(tmp_path, {"train": {"epochs": 2}, "new": 0}, [], told={"train.epochs"})
+    tell_reasons(plans)
+    print_summary(tmp_path, plans, 1.0, begun)
+    out = capsys.readouterr().out
+    assert out.count("train.epochs: 1 -> 2") == 1
+    assert out.count("it has never run here") == 1
+    assert "\nevaluate, export: it has never run here\n" in out
+    assert all(line in out for line in ("compose: new: (none) -> 0", "compose: old: 0 -> (none)"))
+    assert out.count("2.5") == (3 if ran else 0)
 
 
 @pytest.mark.usefixtures("project")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,15 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def numbers(count: int, value: float = 1.0) -> dict[str, Any]:
     return {"x": np.full(count, value)}
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Waits for the thread that writes, ten seconds at most."""
+    for _ in range(1000):
+        if holds():
+            return
+        time.sleep(0.01)
+    pytest.fail("nothing was written")
 
 
 def test_inputs_are_written_as_json_has_them(tmp_path: Path) -> None:
@@ -93,6 +105,18 @@ def test_full_files_make_room(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted(names)
     kept = [lines(name)[0]["request"]["inputs"]["x"] for name in names]
     assert kept == [[9.0], [8.0], [7.0]]
+
+
+def test_a_folder_that_is_deleted_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "requests" / "of today" / "log.jsonl"
+    log = RequestLog(RequestLogOptions(path))
+    for value in range(3):
+        log.record("m", 1, numbers(1, value))
+        eventually(lambda: path.exists() and path.stat().st_size > 0)
+        assert [line["request"]["inputs"]["x"] for line in lines(path)] == [[float(value)]]
+        shutil.rmtree(tmp_path / "requests")
+    log.close()
+    assert log.dropped == 0
 
 
 def test_a_slow_disk_costs_lines_and_no_time(
