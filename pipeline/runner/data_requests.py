@@ -14,7 +14,8 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.ingest.config import Compression, Format, ReadConfig
-from pipeline.ingest.read import explained, file_kind, opened
+from pipeline.ingest.file_format import file_kind, opened
+from pipeline.ingest.read_errors import explained
 
 
 def request_rows(path: str, model: str | None = None) -> pd.DataFrame | None:
