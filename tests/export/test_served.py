@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,15 @@ def test_the_shipped_check_is_on() -> None:
     assert shipped.server.rows > 0
 
 
-def test_a_good_version_is_tried_and_published(registered: Artifacts) -> None:
+def nearly_expected(*arguments: Any) -> Any:
+    """Some processors round both graphs alike, and would show no difference at all."""
+    return expected_scores(*arguments) + np.float32(2e-6)
+
+
+def test_a_good_version_is_tried_and_published(
+    registered: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.export.stage.expected_scores", nearly_expected)
     run(config(), registered, context(registered.root))
     assert (registered.serving / "shop" / "1" / "saved_model.pb").exists()
     assert 0 < registered.export.read().largest_difference <= 1e-5
