@@ -27,11 +27,22 @@ def texts(file: Any, encoding: str, block_bytes: int) -> Iterator[str]:
 def is_plain_file(file: Any, block_bytes: int) -> bool:
     """Whether all of a file is UTF-8 and nothing in it a NUL."""
     rest = b""
-    while block := file.read(block_bytes):
-        lines, newline, rest = (rest + block).rpartition(b"\n")
-        if not is_plain(lines + newline):
+    while more := file.read(block_bytes):
+        block = rest + more
+        last = _last_character(block)
+        if not is_plain(block[:last]):
             return False
+        rest = block[last:]
     return is_plain(rest)
+
+
+def _last_character(block: bytes) -> int:
+    """Where the last character begins, which may go on in the next block; the end where none does.
+
+    In UTF-8 it has four bytes at most, and 0b10 at the top of all but the first (RFC 3629, 3).
+    """
+    places = range(len(block) - 1, max(len(block) - 5, -1), -1)
+    return next((place for place in places if block[place] >> 6 != 0b10), len(block))
 
 
 class Utf8File(io.RawIOBase):

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import DataError
-from pipeline.ingest.csv_marks import in_types_of, marked, restored, told
-from pipeline.ingest.csv_text import Utf8File, WholeLineEnds
+from pipeline.ingest import csv_text
+from pipeline.ingest.csv_marks import in_types_of, is_plain, marked, restored, told
+from pipeline.ingest.csv_text import Utf8File, WholeLineEnds, is_plain_file
 from tests.ingest.conftest import Ingest
 from tests.ingest.test_stream import both
 
@@ -146,3 +147,26 @@ def test_a_file_of_another_encoding_in_pieces(text: str, encoding: str, size: in
     file = Utf8File(io.BytesIO(text.encode(encoding)), encoding, size, {"\0": "N"})
     made = b"".join(iter(lambda: file.read(size), b""))
     assert made.decode() == text.replace("\0", "N")
+
+
+_PIECES = [b"a", b"\n", b"\0", "é".encode(), "€".encode(), "😀".encode(), b"\xe9", b"\x80"]
+
+
+@given(st.lists(st.sampled_from(_PIECES)).map(b"".join), st.integers(1, 9))
+def test_a_file_is_plain_where_all_of_it_is(content: bytes, size: int):
+    assert is_plain_file(io.BytesIO(content), size) == is_plain(content)
+
+
+def test_no_more_than_a_block_of_a_file_without_line_feeds_is_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    looked_at: list[int] = []
+
+    def looking(text: bytes) -> bool:
+        looked_at.append(len(text))
+        return is_plain(text)
+
+    monkeypatch.setattr(csv_text, "is_plain", looking)
+    assert is_plain_file(io.BytesIO("a,é\r".encode() * 1000), 64)
+    assert len(looked_at) > 50
+    assert max(looked_at) <= 64 + 4
